@@ -1,0 +1,6 @@
+//! The rules of coordination, one module per noun. Pure: no files, no clock, no environment.
+
+pub mod agent;
+pub mod name;
+pub mod time;
+pub mod work;

@@ -1,0 +1,127 @@
+//! Points in time and lengths of time, as the rules need them.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use thiserror::Error;
+
+/// A moment on both clocks: the wall clock for people, the boot clock for leases.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Stamp {
+    /// The wall clock; it may jump.
+    pub wall: DateTime<Utc>,
+    /// Which boot of which machine; 0 if unknown.
+    pub boot: u64,
+    /// Milliseconds since that boot, suspend included.
+    pub boot_ms: u64,
+}
+
+/// A text for a moment: RFC 3339, UTC, microseconds.
+#[must_use]
+pub fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// Reads RFC 3339 with any offset; the moment is kept, the offset is not.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(text).ok().map(|t| t.with_timezone(&Utc))
+}
+
+/// Why a text is not a length of time.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum DurationError {
+    /// There is no number, or an unknown unit.
+    #[error("expected a number with a unit, such as `90s`, `30m`, `2h` or `1d`")]
+    Form,
+    /// It does not fit.
+    #[error("it is too long, at most 3650 days are allowed")]
+    TooLong,
+}
+
+/// Reads `500ms`, `90s`, `30m`, `2h`, `1d`, `1h30m`, or bare seconds such as `90`.
+pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit()) {
+        return bounded(text.parse::<u64>().ok().and_then(|s| s.checked_mul(1000)));
+    }
+    let (mut rest, mut total) = (text, 0u64);
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let letters = rest[digits..].bytes().take_while(u8::is_ascii_alphabetic).count();
+        if digits == 0 || letters == 0 {
+            return Err(DurationError::Form);
+        }
+        let unit: u64 = match &rest[digits..digits + letters] {
+            "ms" => 1,
+            "s" | "sec" => 1000,
+            "m" | "min" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "w" => 604_800_000,
+            _ => return Err(DurationError::Form),
+        };
+        let part = rest[..digits].parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+        total = part.and_then(|p| p.checked_add(total)).ok_or(DurationError::TooLong)?;
+        rest = &rest[digits + letters..];
+    }
+    if text.is_empty() { Err(DurationError::Form) } else { bounded(Some(total)) }
+}
+
+fn bounded(ms: Option<u64>) -> Result<Duration, DurationError> {
+    ms.filter(|ms| *ms <= 3650 * 86_400_000)
+        .map(Duration::from_millis)
+        .ok_or(DurationError::TooLong)
+}
+
+/// A text for a length of time in its two largest units: `45s`, `2m 5s`, `3h 20m`, `4d 1h`.
+#[must_use]
+pub fn human_duration(time: Duration) -> String {
+    let s = time.as_secs();
+    let two = |a: u64, au: &str, b: u64, bu: &str| {
+        if b == 0 { format!("{a}{au}") } else { format!("{a}{au} {b}{bu}") }
+    };
+    match s {
+        0 if time.subsec_millis() > 0 => format!("{}ms", time.subsec_millis()),
+        0..60 => format!("{s}s"),
+        60..3600 => two(s / 60, "m", s % 60, "s"),
+        3600..86400 => two(s / 3600, "h", s % 3600 / 60, "m"),
+        _ => two(s / 86400, "d", s % 86400 / 3600, "h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, ms) in [
+            ("90", 90_000),
+            ("500ms", 500),
+            ("90s", 90_000),
+            ("1h30m", 5_400_000),
+            ("1d", 86_400_000),
+        ] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["", "m", "1x", "1h30", "-5s", "1.5h", " "] {
+            assert_eq!(parse_duration(text), Err(DurationError::Form), "{text}");
+        }
+        assert_eq!(parse_duration("99999999999999999999d"), Err(DurationError::TooLong));
+        assert_eq!(parse_duration("99999999999"), Err(DurationError::TooLong));
+    }
+
+    #[test]
+    fn durations_for_people() {
+        for (ms, text) in [
+            (5, "5ms"),
+            (45_000, "45s"),
+            (125_000, "2m 5s"),
+            (12_000_000, "3h 20m"),
+            (7_200_000, "2h"),
+        ] {
+            assert_eq!(human_duration(Duration::from_millis(ms)), text);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Files opened so that nobody can trick us: relative to a directory descriptor, without following
+//! links, checked on the descriptor, private to their owner whatever the umask.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, fstatfs, fsync, mkdirat, openat,
+    openat2, renameat, unlinkat,
+};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+use thiserror::Error;
+
+/// Why a file or directory was not opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// It is not safe: a link, somebody else's, not a plain file, on a network file system.
+    #[error("`{}`: {why}", path.display())]
+    Insecure {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The system said no.
+    #[error("`{}`", path.display())]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// Its word.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    /// Whether it is simply not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Whether writing is what was refused: permissions or a read-only file system.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::Io { source, .. }
+            if matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem))
+    }
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Access {
+    /// For reading; it must be there.
+    Read,
+    /// For reading and writing; it must be there.
+    Write,
+    /// For reading and writing; it is made if it is not there.
+    Create,
+    /// For reading and appending; it is made if it is not there.
+    Append,
+    /// For reading and writing, emptied or made.
+    Truncate,
+}
+
+/// File systems on which locks and durability are not what they are on a local disk.
+const NETWORK: [(i64, &str); 6] = [
+    (0x6969, "NFS"),
+    (0x517b, "SMB"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB2"),
+    (0x0102_1997, "9p"),
+    (0x6b41_4653, "AFS"),
+];
+
+/// A directory held open; everything in it is opened through it.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    path: PathBuf,
+    trusted: bool,
+}
+
+impl Dir {
+    /// Opens a directory and checks who owns it and on what it lies, unless it is `trusted`.
+    pub fn open(path: &Path, trusted: bool) -> Result<Self, OpenError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| io_error(path, e))?;
+        let dir = Self { fd, path: path.to_owned(), trusted };
+        dir.check(true)?;
+        Ok(dir)
+    }
+
+    /// Makes a private directory, and its parents, and opens it.
+    pub fn create(path: &Path, trusted: bool) -> Result<Self, OpenError> {
+        use std::os::unix::fs::DirBuilderExt;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+        let dir = Self::open(path, trusted)?;
+        // The entry in the parent must survive a power cut as well.
+        if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty())
+            && let Ok(parent) = File::open(parent)
+        {
+            let _ = parent.sync_all();
+        }
+        Ok(dir)
+    }
+
+    /// Opens or makes a directory inside this one.
+    pub fn subdir(&self, name: &str, create: bool) -> Result<Self, OpenError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let path = self.path.join(name);
+        let fd = match self.open_raw(name, flags, Mode::empty()) {
+            Err(Errno::NOENT) if create => {
+                match mkdirat(&self.fd, name, Mode::RWXU) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(e) => return Err(io_error(&path, e)),
+                }
+                self.open_raw(name, flags, Mode::empty())
+            }
+            other => other,
+        }
+        .map_err(|e| open_error(&path, e))?;
+        let dir = Self { fd, path, trusted: self.trusted };
+        dir.check(false)?;
+        Ok(dir)
+    }
+
+    /// Opens a plain file in this directory.
+    pub fn file(&self, name: &str, access: Access) -> Result<File, OpenError> {
+        let path = self.path.join(name);
+        // Without NONBLOCK a FIFO under our name would hold us for ever.
+        let flags = OFlags::CLOEXEC
+            | OFlags::NONBLOCK
+            | match access {
+                Access::Read => OFlags::RDONLY,
+                Access::Write => OFlags::RDWR,
+                Access::Create | Access::Truncate => OFlags::RDWR | OFlags::CREATE,
+                Access::Append => OFlags::RDWR | OFlags::CREATE | OFlags::APPEND,
+            };
+        let mode =
+            if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
+        let fd = self.open_raw(name, flags, mode).map_err(|e| open_error(&path, e))?;
+        let stat = fstat(&fd).map_err(|e| io_error(&path, e))?;
+        let insecure = |why: &str| OpenError::Insecure { path: path.clone(), why: why.to_owned() };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(insecure("it is not a plain file"));
+        }
+        if !self.trusted && stat.st_uid != geteuid().as_raw() {
+            return Err(insecure(&format!("it belongs to user {}", stat.st_uid)));
+        }
+        if stat.st_nlink > 1 {
+            return Err(insecure("it has a second name (a hard link)"));
+        }
+        // A checkout by git, or a copy, makes files that others can read.
+        if access != Access::Read && stat.st_mode & 0o077 != 0 && stat.st_uid == geteuid().as_raw()
+        {
+            fchmod(&fd, Mode::RUSR | Mode::WUSR).map_err(|e| io_error(&path, e))?;
+        }
+        let file = File::from(fd);
+        if access == Access::Truncate {
+            file.set_len(0).map_err(|source| OpenError::Io { path, source })?;
+        }
+        Ok(file)
+    }
+
+    /// Gives a file in this directory another name here or in `to`; what had it is replaced.
+    pub fn rename(&self, from: &str, to: &Self, name: &str) -> io::Result<()> {
+        Ok(renameat(&self.fd, from, &to.fd, name)?)
+    }
+
+    /// Removes a file; one that is not there is no failure.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        match unlinkat(&self.fd, name, AtFlags::empty()) {
+            Err(Errno::NOENT) | Ok(()) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Makes names in this directory durable.
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(fsync(&self.fd)?)
+    }
+
+    /// Replaces a file: a reader sees the old or the new one, whole. `temp` is a name that no other
+    /// process uses at the same time. With `durable` it survives a power cut.
+    pub fn replace(
+        &self,
+        name: &str,
+        temp: &str,
+        bytes: &[u8],
+        durable: bool,
+    ) -> Result<(), OpenError> {
+        use std::io::Write;
+        let path = self.path.join(name);
+        let failed = |source| OpenError::Io { path: path.clone(), source };
+        let mut file = self.file(temp, Access::Truncate)?;
+        let written = file
+            .write_all(bytes)
+            .and_then(|()| if durable { file.sync_all() } else { Ok(()) })
+            .and_then(|()| self.rename(temp, self, name))
+            .and_then(|()| if durable { self.sync() } else { Ok(()) });
+        if written.is_err() {
+            let _ = self.remove(temp);
+        }
+        written.map_err(failed)
+    }
+
+    /// The names in this directory, sorted, without `.` and `..`.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.fd)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name != "." && name != ".." {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn open_raw(&self, name: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+        let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        match openat2(&self.fd, name, flags, mode, how) {
+            // Old kernels and some sandboxes lack it; names are single components, so this is the same.
+            Err(Errno::NOSYS | Errno::PERM) => {
+                openat(&self.fd, name, flags | OFlags::NOFOLLOW, mode)
+            }
+            other => other,
+        }
+    }
+
+    fn check(&self, top: bool) -> Result<(), OpenError> {
+        let stat = fstat(&self.fd).map_err(|e| io_error(&self.path, e))?;
+        let insecure = |why: String| OpenError::Insecure { path: self.path.clone(), why };
+        if !self.trusted && stat.st_uid != geteuid().as_raw() {
+            return Err(insecure(format!("it belongs to user {}, not to you", stat.st_uid)));
+        }
+        if stat.st_mode & 0o077 != 0 && stat.st_uid == geteuid().as_raw() {
+            // On a read-only file system it stays as it is, and nobody can plant anything either.
+            let _ = fchmod(&self.fd, Mode::RWXU);
+        }
+        if top && !self.trusted {
+            let kind = fstatfs(&self.fd).map_err(|e| io_error(&self.path, e))?.f_type;
+            #[expect(clippy::cast_possible_truncation, reason = "the magic numbers have 32 bits")]
+            #[expect(clippy::cast_sign_loss, reason = "the magic numbers have 32 bits")]
+            let kind = i64::from(kind as u32);
+            if let Some((_, name)) = NETWORK.iter().find(|(magic, _)| *magic == kind) {
+                return Err(insecure(format!(
+                    "it lies on {name}, where locks cannot be relied on"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn io_error(path: &Path, e: Errno) -> OpenError {
+    OpenError::Io { path: path.to_owned(), source: e.into() }
+}
+
+fn open_error(path: &Path, e: Errno) -> OpenError {
+    match e {
+        Errno::LOOP | Errno::XDEV => {
+            OpenError::Insecure { path: path.to_owned(), why: "it is a symbolic link".to_owned() }
+        }
+        Errno::NXIO | Errno::ISDIR => {
+            OpenError::Insecure { path: path.to_owned(), why: "it is not a plain file".to_owned() }
+        }
+        e => io_error(path, e),
+    }
+}

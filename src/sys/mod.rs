@@ -1,0 +1,10 @@
+//! Seams to the outside: each has a real form and a form for tests.
+
+mod clock;
+mod env;
+pub mod fs;
+mod ids;
+
+pub use clock::{Boot, Clock, FixedClock, SystemClock};
+pub use env::Env;
+pub use ids::{Ids, RandomIds, SequentialIds};
