@@ -1,6 +1,7 @@
 //! The rules of coordination, one module per noun. Pure: no files, no clock, no environment.
 
 pub mod agent;
+pub mod legacy;
 pub mod name;
 pub mod time;
 pub mod work;

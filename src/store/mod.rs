@@ -18,6 +18,7 @@
 mod conformance;
 mod error;
 pub mod files;
+pub mod imported;
 #[cfg(test)]
 mod memory;
 
