@@ -53,6 +53,13 @@ macro_rules! name {
         pub struct $name(String);
 
         impl $name {
+            /// A made name, such as `w-7`; `prefix` is an ASCII letter.
+            #[must_use]
+            pub fn numbered(prefix: char, number: u64) -> Self {
+                debug_assert!(prefix.is_ascii_alphabetic());
+                Self(format!("{prefix}-{number}"))
+            }
+
             /// The name as text.
             #[must_use]
             pub fn as_str(&self) -> &str {

@@ -268,6 +268,18 @@ pub trait Store {
     /// moves what cannot be read aside, so that writing can go on.
     fn verify(&mut self, repair: bool, op: &Op) -> Result<Verified>;
 
+    /// Does what would have made an operation slower than it had to be, such as sealing a long log:
+    /// to be called after the answer has been given.
+    fn tidy(&mut self, _op: &Op) -> Result<()> {
+        Ok(())
+    }
+
+    /// What the user should know about what was found on the way, such as an unfinished write that
+    /// was removed; each is told once.
+    fn notes(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Waits until the state may have changed, or the time is over.
     fn wait(&self, time: Duration) -> Result<()>;
 

@@ -59,7 +59,7 @@ pub enum Access {
     Write,
     /// For reading and writing; it is made if it is not there.
     Create,
-    /// For reading and appending; it is made if it is not there.
+    /// For reading and appending; it must be there.
     Append,
     /// For reading and writing, emptied or made.
     Truncate,
@@ -138,7 +138,7 @@ impl Dir {
                 Access::Read => OFlags::RDONLY,
                 Access::Write => OFlags::RDWR,
                 Access::Create | Access::Truncate => OFlags::RDWR | OFlags::CREATE,
-                Access::Append => OFlags::RDWR | OFlags::CREATE | OFlags::APPEND,
+                Access::Append => OFlags::RDWR | OFlags::APPEND,
             };
         let mode =
             if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };

@@ -4,7 +4,9 @@ mod clock;
 mod env;
 pub mod fs;
 mod ids;
+mod plant;
 
 pub use clock::{Boot, Clock, FixedClock, SystemClock};
 pub use env::Env;
 pub use ids::{Ids, RandomIds, SequentialIds};
+pub use plant::plant;

@@ -110,7 +110,7 @@ impl Query {
 }
 
 /// A list, or the first part of one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
     /// The items, in order.
     pub items: Vec<Found>,

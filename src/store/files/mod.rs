@@ -1,10 +1,49 @@
-//! The file store: a log of after-images, and an index that can always be made anew.
+//! The file store: a log of after-images that people can read, and an index that can always be
+//! made anew.
+//!
+//! - `record`, `log`: lines and files of the log; `session`: one writer's turn; `compact`: sealing.
+//! - `index` on `rows`, `bits`, `keys`, `head`, `cells`: what is known quickly; `rebuild`: from the log.
+//! - `work`, `queue`, `agents`, `locks`: the operations; `read`: readers without a lock; `verify`.
 
+mod agents;
+mod bits;
+mod cells;
+mod compact;
+mod failure;
+mod head;
+mod index;
+mod keys;
+mod lock;
+mod locks;
+mod log;
+mod queue;
+mod read;
+mod rebuild;
+mod record;
+mod rows;
+mod session;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod work;
+
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
+use super::{
+    Acquired, Added, Changed, Claimed, Event, Lock, Removed, Result, Store, Summary, TeamSummary,
+    Verified,
+};
+use crate::domain::agent::{Agent, Known};
+use crate::domain::name::{AgentId, ItemId, Word};
+use crate::domain::work::{Change, Found, Item, NewItem, Op, Page, Query, Want};
+use crate::store::Error;
 use crate::sys::Clock;
+use crate::sys::fs::Dir;
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -26,11 +65,167 @@ pub struct Options {
 }
 
 /// The file store.
-pub struct FileStore {}
+pub struct FileStore {
+    options: Options,
+    dir: Dir,
+    notes: RefCell<Vec<String>>,
+    compaction_due: Cell<bool>,
+}
 
 impl FileStore {
-    /// Opens the store in a directory.
-    pub fn open(_options: Options) -> super::Result<Self> {
-        todo!()
+    /// Opens the store in a directory. Nothing is read or locked yet.
+    pub fn open(options: Options) -> Result<Self> {
+        let opened = match Dir::open(&options.dir, options.trust_dir) {
+            Err(e) if e.is_not_found() && options.create => {
+                Dir::create(&options.dir, options.trust_dir)
+            }
+            other => other,
+        };
+        let dir = match opened {
+            Err(e) if e.is_not_found() => return Err(Error::Missing { dir: options.dir }),
+            other => other.map_err(failure::open)?,
+        };
+        let notes = RefCell::default();
+        Ok(Self { options, dir, notes, compaction_due: Cell::new(false) })
+    }
+
+    /// Something that the user should know and that is no failure.
+    fn note(&self, text: String) {
+        self.notes.borrow_mut().push(text);
+    }
+
+    /// Makes the index anew from the logs, whatever state it is in.
+    pub fn rebuild(&mut self, op: &Op) -> Result<()> {
+        let mut session = session::Session::begin_anyhow(self, op)?;
+        session.rebuild()
+    }
+
+    /// Seals the live log now, if that is worth while. Tells whether it was done.
+    pub fn compact(&mut self, op: &Op) -> Result<bool> {
+        compact::run(self, op)
+    }
+}
+
+impl Store for FileStore {
+    fn add(&mut self, items: Vec<NewItem>, op: &Op) -> Result<Added> {
+        queue::add(self, items, op)
+    }
+
+    fn import(&mut self, items: Vec<Item>, op: &Op) -> Result<Added> {
+        queue::import(self, items, op)
+    }
+
+    fn claim(&mut self, want: &Want, op: &Op) -> Result<Claimed> {
+        work::claim(self, want, op)
+    }
+
+    fn change(&mut self, id: &ItemId, change: &Change, op: &Op) -> Result<Changed> {
+        work::change(self, id, change, op)
+    }
+
+    fn assign(&mut self, moves: &[(ItemId, Option<AgentId>)], op: &Op) -> Result<Vec<Found>> {
+        work::assign(self, moves, op)
+    }
+
+    fn get(&self, id: &str) -> Result<Found> {
+        self.read(|state| state.get(id))
+    }
+
+    fn find(&self, query: &Query) -> Result<Page> {
+        self.read(|state| state.find(query))
+    }
+
+    fn held(&self, agent: &AgentId) -> Result<Vec<Found>> {
+        self.read(|state| state.held(agent))
+    }
+
+    fn summary(&self) -> Result<Summary> {
+        self.read(|state| Ok(state.summary()))
+    }
+
+    fn teams(&self) -> Result<Vec<TeamSummary>> {
+        self.read(read::Snapshot::teams)
+    }
+
+    fn events(&self, since: u64, see: &mut dyn FnMut(&Event) -> bool) -> Result<()> {
+        read::events(self, since, see)
+    }
+
+    fn history(&self, id: &ItemId) -> Result<Vec<Event>> {
+        read::history(self, id)
+    }
+
+    fn register(&mut self, agent: &Agent, _op: &Op) -> Result<()> {
+        agents::register(self, agent)
+    }
+
+    fn heartbeat(&mut self, id: &AgentId, op: &Op) -> Result<bool> {
+        agents::heartbeat(self, id, op)
+    }
+
+    fn agents(&self) -> Result<Vec<Known>> {
+        agents::all(self)
+    }
+
+    fn agent(&self, id: &AgentId) -> Result<Option<Agent>> {
+        agents::load(self, id)
+    }
+
+    fn remove_agent(&mut self, id: &AgentId, op: &Op) -> Result<Removed> {
+        agents::remove(self, id, op)
+    }
+
+    fn acquire(
+        &mut self,
+        name: &Word,
+        length: Duration,
+        note: Option<&str>,
+        op: &Op,
+    ) -> Result<Acquired> {
+        locks::acquire(&self.dir, name, length, note, op, self.options.sync)
+    }
+
+    fn renew(&mut self, name: &Word, token: u64, op: &Op) -> Result<Acquired> {
+        locks::renew(&self.dir, name, token, op, self.options.sync)
+    }
+
+    fn unlock(&mut self, name: &Word, token: u64, op: &Op) -> Result<bool> {
+        locks::unlock(&self.dir, name, token, op, self.options.sync)
+    }
+
+    fn locks(&self, op: &Op) -> Result<Vec<Lock>> {
+        locks::all(&self.dir, op)
+    }
+
+    fn verify(&mut self, repair: bool, op: &Op) -> Result<Verified> {
+        verify::run(self, repair, op)
+    }
+
+    fn tidy(&mut self, op: &Op) -> Result<()> {
+        if self.compaction_due.replace(false) {
+            compact::run(self, op)?;
+        }
+        Ok(())
+    }
+
+    fn notes(&mut self) -> Vec<String> {
+        std::mem::take(self.notes.get_mut())
+    }
+
+    fn wait(&self, time: Duration) -> Result<()> {
+        read::wait(self, time)
+    }
+
+    fn describe(&self) -> Result<Value> {
+        let head = self.read(|state| Ok(state.index.head.clone()))?;
+        Ok(json!({
+            "kind": "files",
+            "dir": self.dir.path(),
+            "n": head.n,
+            "log_bytes": head.len,
+            "log_lines": head.lines,
+            "log_segment": head.segment,
+            "items": head.rows,
+        }))
     }
 }

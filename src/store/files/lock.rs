@@ -1,0 +1,90 @@
+//! The lock that every writer takes: fair, bounded, and freed by the kernel when its holder dies.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use fs2::FileExt;
+use serde_json::{Value, json};
+
+use crate::store::{Error, Holder, Result};
+use crate::sys::fs::{Access, Dir};
+
+/// The name of the lock file; it is never renamed or removed.
+const FILE: &str = "lock";
+
+/// The lock, held until it is dropped.
+pub(super) struct Lock(Arc<File>);
+
+impl Lock {
+    /// Takes the lock. Waiters queue in the kernel, which serves them fairly; trying again and
+    /// again from here would starve some.
+    pub(super) fn take(dir: &Dir, timeout: Duration, command: &str, since: &str) -> Result<Self> {
+        let file = Arc::new(dir.file(FILE, Access::Create).map_err(super::failure::open)?);
+        match FileExt::try_lock(&*file) {
+            Ok(()) => {}
+            Err(fs2::TryLockError::WouldBlock) => Self::wait(&file, timeout)?,
+            Err(fs2::TryLockError::Error(source)) => {
+                return Err(super::failure::io("lock the store", source));
+            }
+        }
+        Self::sign(&file, command, since);
+        Ok(Self(file))
+    }
+
+    fn wait(file: &Arc<File>, timeout: Duration) -> Result<()> {
+        let (tell, hear) = channel();
+        let waiter = Arc::clone(file);
+        // The thread outlives a caller that gives up; what it then gets goes at once, with the
+        // last handle of the file.
+        let spawned = std::thread::Builder::new().name("lock".into()).spawn(move || {
+            let got = FileExt::lock(&*waiter);
+            let _ = tell.send(got);
+        });
+        spawned.map_err(|source| super::failure::io("wait for the lock", source))?;
+        match hear.recv_timeout(timeout) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(source)) => Err(super::failure::io("lock the store", source)),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                Err(Error::Busy { holder: Self::holder(file), waited: timeout })
+            }
+        }
+    }
+
+    /// Writes who holds it, for those who wait in vain. It is only a message: nothing depends on it.
+    fn sign(mut file: &File, command: &str, since: &str) {
+        let host = rustix::system::uname();
+        let text = json!({
+            "pid": std::process::id(),
+            "host": host.nodename().to_string_lossy(),
+            "command": command,
+            "since": since,
+        });
+        let mut text = text.to_string();
+        // A shorter text must cover a longer one before it.
+        while text.len() < 255 {
+            text.push(' ');
+        }
+        text.push('\n');
+        let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(text.as_bytes()));
+    }
+
+    fn holder(mut file: &File) -> Option<Holder> {
+        let mut text = String::new();
+        file.seek(SeekFrom::Start(0)).ok()?;
+        file.take(4096).read_to_string(&mut text).ok()?;
+        let value: Value = serde_json::from_str(text.lines().next()?.trim()).ok()?;
+        let word = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+        let pid = value["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
+        Some(Holder { pid, host: word("host"), command: word("command"), since: word("since") })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The handle may be shared with a waiting thread, so closing it is not enough.
+        let _: io::Result<()> = FileExt::unlock(&*self.0);
+    }
+}

@@ -1,0 +1,533 @@
+//! Reading without a lock: a state that the store really had, whatever is being written meanwhile.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
+
+use super::bits::Set;
+use super::cells::{Area, Cells, FileCells};
+use super::head::{self, Head, look};
+use super::index::Index;
+use super::keys::Kind;
+use super::log::{self, LIVE, Logs};
+use super::record::Record;
+use super::rows::{Name, Row};
+use super::session::{HEAD, INDEX, RowError};
+use super::{FileStore, failure, rebuild};
+use crate::domain::name::{AgentId, ItemId};
+use crate::domain::time::Stamp;
+use crate::domain::work::{Found, Page, Priority, Query, Sort, State, Status};
+use crate::store::{Error, Event, Result, Summary, TeamSummary};
+use crate::sys::fs::Access;
+
+/// How often a reader looks again before it reads the whole log instead.
+const TRIES: u32 = 12;
+
+impl Cells for Box<dyn Cells> {
+    fn read(&self, area: Area, at: u64, into: &mut [u8]) -> io::Result<()> {
+        (**self).read(area, at, into)
+    }
+
+    fn write(&mut self, area: Area, at: u64, bytes: &[u8]) -> io::Result<()> {
+        (**self).write(area, at, bytes)
+    }
+}
+
+/// A state of the store.
+pub(super) struct Snapshot {
+    pub(super) index: Index<Box<dyn Cells>>,
+    logs: Logs,
+    now: Stamp,
+    ids: OnceCell<Vec<ItemId>>,
+}
+
+impl FileStore {
+    fn stamp(&self) -> Stamp {
+        let (wall, boot) = (self.options.clock.wall(), self.options.clock.boot());
+        Stamp { wall, boot: boot.id, boot_ms: boot.ms }
+    }
+
+    /// Gives a state to `look` and makes sure that it was one: if somebody wrote meanwhile it is
+    /// done again, and in the end on a state read from the log alone.
+    pub(super) fn read<T>(&self, look_at: impl Fn(&Snapshot) -> Result<T>) -> Result<T> {
+        for attempt in 0..TRIES {
+            if attempt > 0 {
+                self.options.clock.sleep(Duration::from_micros(50 << attempt.min(6)));
+            }
+            let Some((snapshot, head_file)) = self.indexed()? else { continue };
+            let answer = look_at(&snapshot);
+            let after = head::peek(&head_file, snapshot.now.boot).map_err(failure::index)?;
+            if after.is_some_and(|head| head.version == snapshot.index.head.version) {
+                return answer;
+            }
+        }
+        look_at(&self.reread()?)
+    }
+
+    /// A state through the index; nothing if the index does not match the log just now.
+    fn indexed(&self) -> Result<Option<(Snapshot, File)>> {
+        let now = self.stamp();
+        let Some(live) = self.open_live()? else { return Ok(None) };
+        let Ok(dir) = self.dir.subdir(INDEX, false) else { return Ok(None) };
+        let Ok(head_file) = dir.file(HEAD, Access::Read) else { return Ok(None) };
+        let Some(head) = head::peek(&head_file, now.boot).map_err(failure::index)? else {
+            return Ok(None);
+        };
+        if !head.matches(look(&live).map_err(|e| failure::read(&self.dir.path().join(LIVE), e))?) {
+            return Ok(None);
+        }
+        let logs = Logs::new(&self.dir, live, head.segment);
+        let cells: Box<dyn Cells> = Box::new(FileCells::new(dir, Access::Read));
+        let index = Index { cells, head };
+        Ok(Some((Snapshot { index, logs, now, ids: OnceCell::new() }, head_file)))
+    }
+
+    /// A state from the log alone.
+    fn reread(&self) -> Result<Snapshot> {
+        let now = self.stamp();
+        let logs = self.logs()?;
+        let rebuilt = rebuild::run(&logs, now.boot, now, false)?;
+        let index = Index {
+            cells: Box::new(rebuilt.index.cells) as Box<dyn Cells>,
+            head: rebuilt.index.head,
+        };
+        Ok(Snapshot { index, logs, now, ids: OnceCell::new() })
+    }
+
+    /// The logs, the live one first, so that a compaction in between cannot hide anything.
+    fn logs(&self) -> Result<Logs> {
+        for attempt in 0..TRIES {
+            if attempt > 0 {
+                self.options.clock.sleep(Duration::from_millis(1 << attempt.min(5)));
+            }
+            if let Some(live) = self.open_live()? {
+                let segment = log::read_header(&live)?.map_or(1, |control| control.segment.max(1));
+                return Ok(Logs::new(&self.dir, live, segment));
+            }
+        }
+        Err(Error::Missing { dir: self.dir.path().to_owned() })
+    }
+
+    fn open_live(&self) -> Result<Option<File>> {
+        match self.dir.file(LIVE, Access::Read) {
+            Ok(file) => Ok(Some(file)),
+            Err(e) if e.is_not_found() => Ok(None),
+            Err(e) => Err(failure::open(e)),
+        }
+    }
+}
+
+impl Snapshot {
+    fn row(&self, number: u32) -> Result<Row> {
+        Row::load(&self.index.cells, number).map_err(failure::index)
+    }
+
+    fn load(&self, row: &Row) -> Result<Found> {
+        let line = self.logs.line(row.place).map_err(failure::index)?;
+        let record = Record::parse(&line)
+            .map_err(|e| failure::index(io::Error::new(io::ErrorKind::InvalidData, e)))?;
+        let (n, updated_at, open_needs) = (record.n, record.at, row.open_needs);
+        Ok(Found { item: record.item, n, updated_at, open_needs })
+    }
+
+    fn exact(&self, id: &str) -> Result<Option<Found>> {
+        let number = self.index.row_of(id, &mut |row| {
+            let line = self.logs.line(row.place).map_err(failure::index)?;
+            Ok::<_, RowError>(log::quick_id(&line).is_none_or(|found| found == id))
+        });
+        let Some(number) = number.map_err(|e| e.0)? else { return Ok(None) };
+        let row = self.row(number)?;
+        if row.n == 0 { Ok(None) } else { self.load(&row).map(Some) }
+    }
+
+    /// Every id, in the order in which the items were added. Reads all the logs.
+    fn ids(&self) -> Result<&[ItemId]> {
+        if let Some(ids) = self.ids.get() {
+            return Ok(ids);
+        }
+        let (mut seen, mut ids) = (BTreeSet::new(), Vec::new());
+        self.logs.each(|_, line| {
+            let owned;
+            let id = if let Some(id) = log::quick_id(line) {
+                Some(id)
+            } else {
+                owned = Record::parse(line).ok();
+                owned.as_ref().map(|record| record.item.id.as_str())
+            };
+            if let Some(id) = id
+                && !seen.contains(id)
+                && let Ok(id) = id.parse::<ItemId>()
+            {
+                seen.insert(id.to_string());
+                ids.push(id);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(self.ids.get_or_init(|| ids))
+    }
+
+    pub(super) fn similar(&self, id: &str) -> Result<Vec<ItemId>> {
+        let mut close: Vec<(usize, &ItemId)> = self
+            .ids()?
+            .iter()
+            .filter_map(|have| {
+                let text = have.as_str();
+                let near = text.len().abs_diff(id.len()) <= 2 && id.len() < 200;
+                let distance = if near { strsim::osa_distance(text, id) } else { usize::MAX };
+                (distance <= 2 && distance < id.chars().count()).then_some((distance, have))
+            })
+            .collect();
+        close.sort_by_key(|(distance, _)| *distance);
+        Ok(close.into_iter().take(5).map(|(_, id)| id.clone()).collect())
+    }
+
+    pub(super) fn get(&self, id: &str) -> Result<Found> {
+        if let Some(found) = self.exact(id)? {
+            return Ok(found);
+        }
+        let matches: Vec<ItemId> = if id.is_empty() {
+            Vec::new()
+        } else {
+            self.ids()?
+                .iter()
+                .filter(|have| have.as_str().starts_with(id))
+                .take(6)
+                .cloned()
+                .collect()
+        };
+        match matches.as_slice() {
+            [] => Err(Error::NotFound { id: id.to_owned(), similar: self.similar(id)? }),
+            [one] => self
+                .exact(one.as_str())?
+                .ok_or_else(|| Error::NotFound { id: id.to_owned(), similar: Vec::new() }),
+            _ => Err(Error::Ambiguous { id: id.to_owned(), matches }),
+        }
+    }
+
+    pub(super) fn find(&self, query: &Query) -> Result<Page> {
+        let agent = match &query.agent {
+            Some(agent) => {
+                self.index.slot_of(Kind::Agent, agent.as_str()).map_err(failure::index)?
+            }
+            None => None,
+        };
+        let team = match &query.team {
+            Some(team) => self.index.slot_of(Kind::Team, team.as_str()).map_err(failure::index)?,
+            None => None,
+        };
+        if query.team.is_some() && team.is_none() || query.agent.is_some() && agent.is_none() {
+            return Ok(Page::default());
+        }
+        let done = query.wants(State::Done);
+        let by_priority =
+            !matches!(query.states.as_slice(), [State::Active | State::Failed | State::Dead, ..]);
+        let in_order = query.sort == Sort::Priority && !query.reverse && !done && by_priority;
+        let by_row = query.kind.is_none() && query.labels.is_empty() && query.text.is_none();
+        let limit = query.limit.unwrap_or(usize::MAX);
+        // Where the head knows how many there are, the rest need not be visited.
+        let counted =
+            in_order && by_row && team.is_none() && agent.is_none() && query.priorities.is_empty();
+        let mut page = Page::default();
+        let mut see = |number: u32| -> Result<ControlFlow<()>> {
+            let row = self.row(number)?;
+            let Some(state) = row.status().map(|status| state_of(status, row.open_needs)) else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            // Who had a finished item stands in its line alone.
+            let fits = query.wants(state)
+                && team.is_none_or(|team| row.team == team)
+                && (query.priorities.is_empty() || query.priorities.contains(&row.priority()))
+                && agent
+                    .is_none_or(|a| row.holder == a || row.assignee == a || state != State::Active);
+            if !fits {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let full = in_order && page.items.len() >= limit;
+            if full && counted {
+                return Ok(ControlFlow::Break(()));
+            }
+            if full && by_row && agent.is_none() {
+                page.total += 1;
+                return Ok(ControlFlow::Continue(()));
+            }
+            let found = self.load(&row)?;
+            if query.matches(&found) {
+                page.total += 1;
+                if !full {
+                    page.items.push(found);
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        };
+        if done {
+            for number in 1..=u32::try_from(self.index.head.rows).unwrap_or(0) {
+                if see(number)?.is_break() {
+                    break;
+                }
+            }
+        } else {
+            let sets: &[Set] = match query.states.as_slice() {
+                [State::Active] => &[Set::Active],
+                [State::Failed | State::Dead, ..]
+                    if query.states.iter().all(|s| matches!(s, State::Failed | State::Dead)) =>
+                {
+                    &[Set::Given]
+                }
+                _ => &OPEN,
+            };
+            'sets: for set in sets {
+                let mut from = 0;
+                while let Some(number) =
+                    set.next(&self.index.cells, from).map_err(failure::index)?
+                {
+                    from = number + 1;
+                    if see(number)?.is_break() {
+                        break 'sets;
+                    }
+                }
+            }
+        }
+        let summary = self.summary();
+        if counted && page.items.len() >= limit {
+            page.total =
+                State::ALL.into_iter().filter(|s| query.wants(*s)).map(|s| summary.count(s)).sum();
+        }
+        if !in_order {
+            page.items.sort_by(|a, b| query.compare(a, b));
+            page.items.truncate(limit);
+        }
+        Ok(page)
+    }
+
+    pub(super) fn held(&self, agent: &AgentId) -> Result<Vec<Found>> {
+        let slot = self.index.slot_of(Kind::Agent, agent.as_str()).map_err(failure::index)?;
+        let Some(slot) = slot else { return Ok(Vec::new()) };
+        let mut at = Name::load(&self.index.cells, slot).map_err(failure::index)?.first_held;
+        let (mut found, mut steps) = (Vec::new(), 0);
+        while at != 0 && steps <= self.index.head.rows {
+            let row = self.row(at)?;
+            found.push(self.load(&row)?);
+            at = row.held_next;
+            steps += 1;
+        }
+        found.sort_by_key(|f| f.item.token);
+        Ok(found)
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        let head = &self.index.head;
+        let states = [
+            head.pending.saturating_sub(head.blocked),
+            head.active,
+            head.blocked,
+            head.done,
+            head.failed,
+            head.dead,
+        ];
+        Summary { n: head.n, states, points: head.points }
+    }
+
+    pub(super) fn names(&self) -> Result<Vec<Name>> {
+        (1..=u32::try_from(self.index.head.names).unwrap_or(0))
+            .map(|slot| Name::load(&self.index.cells, slot).map_err(failure::index))
+            .collect()
+    }
+
+    pub(super) fn teams(&self) -> Result<Vec<TeamSummary>> {
+        let mut teams: Vec<TeamSummary> = self
+            .names()?
+            .into_iter()
+            .filter(|name| !name.agent)
+            .filter_map(|name| {
+                let team = name.text.parse().ok()?;
+                Some(TeamSummary {
+                    team,
+                    open: name.open.into(),
+                    done: name.done,
+                    points: name.points,
+                })
+            })
+            .collect();
+        teams.sort_by(|a, b| a.team.cmp(&b.team));
+        Ok(teams)
+    }
+}
+
+const OPEN: [Set; 4] = [
+    Set::Open(Priority::Critical),
+    Set::Open(Priority::High),
+    Set::Open(Priority::Medium),
+    Set::Open(Priority::Low),
+];
+
+const fn state_of(status: Status, open_needs: u32) -> State {
+    match status {
+        Status::Pending if open_needs > 0 => State::Blocked,
+        Status::Pending => State::Pending,
+        Status::Active => State::Active,
+        Status::Done => State::Done,
+        Status::Failed => State::Failed,
+        Status::Dead => State::Dead,
+    }
+}
+
+fn event(record: Record) -> Event {
+    Event {
+        n: record.n,
+        verb: record.verb,
+        at: record.at,
+        by: record.by,
+        op: record.op,
+        item: record.item,
+    }
+}
+
+/// Shows every event with a number above `since`, oldest first.
+pub(super) fn events(
+    store: &FileStore,
+    since: u64,
+    see: &mut dyn FnMut(&Event) -> bool,
+) -> Result<()> {
+    let mut top = since;
+    // What was carried over is older than what follows it, and mostly seen; the rest is put in order.
+    let mut carried: BTreeMap<u64, Event> = BTreeMap::new();
+    let mut stop = false;
+    store.logs()?.each(|_, line| {
+        if log::quick_n(line).is_some_and(|n| n <= top) {
+            return ControlFlow::Continue(());
+        }
+        let Ok(record) = Record::parse(line) else { return ControlFlow::Continue(()) };
+        if record.n <= top {
+            return ControlFlow::Continue(());
+        }
+        if record.carried {
+            carried.insert(record.n, event(record));
+            return ControlFlow::Continue(());
+        }
+        for older in std::mem::take(&mut carried).into_values() {
+            if older.n < record.n && !stop {
+                top = older.n;
+                stop = !see(&older);
+            }
+        }
+        if !stop {
+            top = record.n;
+            stop = !see(&event(record));
+        }
+        if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    for older in carried.into_values() {
+        if stop || !see(&older) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Every event of one item, oldest first.
+pub(super) fn history(store: &FileStore, id: &ItemId) -> Result<Vec<Event>> {
+    let mut found: BTreeMap<u64, Event> = BTreeMap::new();
+    let finder = memchr::memmem::Finder::new(id.as_str());
+    store.logs()?.each(|_, line| {
+        let ours = log::quick_id(line)
+            .map_or_else(|| finder.find(line).is_some(), |have| have == id.as_str());
+        if ours
+            && let Ok(record) = Record::parse(line)
+            && record.item.id == *id
+        {
+            found.entry(record.n).or_insert_with(|| event(record));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(found.into_values().collect())
+}
+
+/// Waits until the live log may have changed, or the time is over.
+pub(super) fn wait(store: &FileStore, time: Duration) -> Result<()> {
+    let failed = |e: rustix::io::Errno| failure::io("wait for a change", e.into());
+    let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK);
+    let what = inotify::WatchFlags::MODIFY | inotify::WatchFlags::MOVED_TO;
+    let Some(watch) = watch.ok().filter(|w| inotify::add_watch(w, store.dir.path(), what).is_ok())
+    else {
+        // No watches are to be had: look again a little later.
+        store.options.clock.sleep(time.min(Duration::from_millis(200)));
+        return Ok(());
+    };
+    let time = Timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    };
+    match poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(&time)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(e) => Err(failed(e)),
+    }
+}
+
+/// What two indexes must agree on: everything but where the lines stand.
+pub(super) fn differences<A: Cells, B: Cells>(
+    ours: &Index<A>,
+    made: &Index<B>,
+) -> io::Result<Vec<String>> {
+    let mut out = Vec::new();
+    let counts = |h: &Head| {
+        [
+            h.n, h.next_id, h.rows, h.names, h.pending, h.blocked, h.active, h.done, h.failed,
+            h.dead, h.points,
+        ]
+    };
+    let named = [
+        "n", "next id", "rows", "names", "pending", "blocked", "active", "done", "failed", "dead",
+        "points",
+    ];
+    for ((a, b), name) in counts(&ours.head).into_iter().zip(counts(&made.head)).zip(named) {
+        if a != b {
+            out.push(format!("the index says {name} = {a}, the log says {b}"));
+        }
+    }
+    let same = |row: &Row| {
+        let facts = (row.n, row.needs_n, row.open_needs, row.needs_hash, row.born);
+        (facts, (row.team, row.holder, row.assignee), row.status, row.priority, row.picky)
+    };
+    for number in 1..=u32::try_from(ours.head.rows.min(made.head.rows)).unwrap_or(0) {
+        let (a, b) = (Row::load(&ours.cells, number)?, Row::load(&made.cells, number)?);
+        if same(&a) != same(&b) && out.len() < 20 {
+            out.push(format!(
+                "the index has another row {number} than the log (write {} and {})",
+                a.n, b.n
+            ));
+        }
+    }
+    for slot in 1..=u32::try_from(ours.head.names.min(made.head.names)).unwrap_or(0) {
+        let (mut a, mut b) = (Name::load(&ours.cells, slot)?, Name::load(&made.cells, slot)?);
+        // The lists of held items may be in another order.
+        (a.first_held, b.first_held) = (0, 0);
+        if a != b && out.len() < 20 {
+            out.push(format!("the index has other counts for `{}` than the log", a.text));
+        }
+    }
+    let mut sets: Vec<Set> = vec![Set::Active, Set::Given];
+    for p in Priority::ALL {
+        sets.extend([Set::Ready(p), Set::Open(p)]);
+        sets.extend((1..=u32::try_from(made.head.names).unwrap_or(0)).map(|slot| Set::Of(slot, p)));
+    }
+    for set in sets {
+        let mut from = 0;
+        loop {
+            let (a, b) = (set.next(&ours.cells, from)?, set.next(&made.cells, from)?);
+            if a != b && out.len() < 20 {
+                out.push(format!("the index has other members of {set:?} than the log"));
+            }
+            match (a, b) {
+                (Some(a), Some(b)) if a == b => from = a + 1,
+                _ => break,
+            }
+        }
+    }
+    Ok(out)
+}
