@@ -1,9 +1,78 @@
 //! Parses, dispatches, renders errors, picks the exit code.
 
+mod args;
+mod early;
+mod groups;
+mod topics;
+mod usage;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::commands::Context;
+use crate::error::{Error, Result};
+use crate::output::Ui;
+use crate::sys::{Clock, Env, RandomIds, SystemClock};
+
+/// The version, with the commit and its date where the build knew them.
+pub const VERSION: &str = env!("COORD_VERSION");
+
+/// Builds the complete command tree: the source of help, completions and man pages.
+#[must_use]
+pub fn command() -> clap::Command {
+    groups::apply(args::full())
+}
 
 /// Runs the program.
-pub fn main(_argv: impl IntoIterator<Item = OsString>) -> ExitCode {
-    ExitCode::SUCCESS
+pub fn main(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let argv: Vec<OsString> = argv.into_iter().collect();
+    let env = Env::Process;
+    // Enough of the flags to show an error as it was asked for, whatever else is wrong.
+    let early = early::Early::scan(&argv, &env);
+    let ui = early.ui(&env);
+    let (mut ui, result) =
+        if early::is_version(&argv) { version(ui) } else { run(ui, env, &argv, &early) };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader has what it wanted.
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            ui.error(&error);
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+fn version(mut ui: Ui) -> (Ui, Result<()>) {
+    let result = ui.page(&format!("coord {VERSION}\n")).map_err(Error::from);
+    (ui, result)
+}
+
+fn run(mut ui: Ui, env: Env, argv: &[OsString], early: &early::Early) -> (Ui, Result<()>) {
+    let parsed = match args::parse(argv) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let result = usage::answer(&mut ui, &error, early.color);
+            return (ui, result);
+        }
+    };
+    if parsed.quiet != ui.is_quiet() || parsed.format != ui.format() {
+        ui = early.ui_as(&env, parsed.format, parsed.quiet);
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut cx = Context::new(ui, env, clock, Box::new(RandomIds), parsed.flags, parsed.path);
+    let result = match parsed.run {
+        args::Run::Topic(topic) => topics::show(&mut cx.ui, topic),
+        args::Run::Verb(run, matches) => run(&matches, &mut cx),
+    };
+    (cx.ui, result)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_tree_is_sound() {
+        super::command().debug_assert();
+    }
 }

@@ -1,1 +1,28 @@
-//! commands
+//! One folder per noun, one file per verb: arguments in, a view out; the rules are not here.
+
+mod context;
+mod failure;
+mod identity;
+mod init;
+mod status;
+mod table;
+mod values;
+mod verify;
+pub(crate) mod work;
+
+pub(crate) use context::{Context, Flags};
+pub(crate) use failure::{explain, from_store};
+pub(crate) use identity::By;
+pub(crate) use table::{Entry, Runner, Then, Verb, verbs};
+
+/// Every top-level command. A few hot verbs of `work` stand here a second time.
+pub(crate) const NOUNS: &[Entry] = &[
+    Entry::verb::<work::add::Args>("add"),
+    Entry::verb::<work::claim::Args>("claim"),
+    Entry::verb::<work::progress::Args>("progress"),
+    Entry::verb::<work::complete::Args>("complete"),
+    Entry::verb::<status::Args>("status"),
+    Entry::noun("work", "Queue, claim and finish work", work::VERBS, work::build),
+    Entry::verb::<init::Args>("init"),
+    Entry::verb::<verify::Args>("verify"),
+];

@@ -126,6 +126,12 @@ impl Ui {
         self.out.flush()
     }
 
+    /// Writes text of this program's own, such as help, and makes sure that it has left the process.
+    pub fn page(&mut self, text: &str) -> io::Result<()> {
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+
     /// Writes one line of an answer that comes piece by piece, and sends it off at once.
     pub fn emit_line<T: serde::Serialize>(&mut self, value: &T) -> io::Result<()> {
         serde_json::to_writer(&mut self.out, value)?;

@@ -1,0 +1,164 @@
+//! The root of the command line: global flags, and a tree of which only the typed branch is built.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
+
+use super::{VERSION, early};
+use crate::commands::{Entry, Flags, NOUNS, Runner, Then};
+use crate::domain::name::OpId;
+use crate::domain::time::parse_duration;
+use crate::output::{Format, STYLES};
+
+/// Flags that every command takes.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Global options", next_display_order = 900)]
+struct Global {
+    /// Print the answer as one JSON object
+    #[arg(long, global = true, conflicts_with = "format")]
+    json: bool,
+
+    /// Print the answer in this form
+    #[arg(long, global = true, value_name = "FORMAT",
+        value_parser = ["table", "json", "jsonl", "yaml", "tsv"])]
+    format: Option<String>,
+
+    /// Print only what a script needs, such as an id
+    #[arg(long, short, global = true)]
+    quiet: bool,
+
+    /// When to use colour [default: auto]
+    #[arg(long, global = true, value_name = "WHEN", value_parser = ["auto", "always", "never"])]
+    color: Option<String>,
+
+    /// The state directory [env: `COORD_DIR`] [default: the nearest `.coord`]
+    #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
+    dir: Option<PathBuf>,
+
+    /// Use a state directory that belongs to someone else or lies on a network file system
+    #[arg(long, global = true, hide_short_help = true)]
+    trust_dir: bool,
+
+    /// How long to wait for the store [default: 10s]
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration,
+        hide_short_help = true)]
+    lock_timeout: Option<Duration>,
+
+    /// The id of this operation: repeating it changes nothing and gives the first answer
+    #[arg(long, global = true, value_name = "ID", hide_short_help = true)]
+    op_id: Option<OpId>,
+}
+
+/// A command line that was understood.
+pub(super) struct Parsed {
+    pub(super) flags: Flags,
+    pub(super) format: Format,
+    pub(super) quiet: bool,
+    /// The words of the command, such as `work claim`.
+    pub(super) path: String,
+    pub(super) run: Run,
+}
+
+/// What is to be done.
+pub(super) enum Run {
+    /// `coord help TOPIC`.
+    Topic(&'static super::topics::Topic),
+    /// A verb with its arguments.
+    Verb(Runner, Box<ArgMatches>),
+}
+
+fn root() -> Command {
+    let root = Command::new("coord")
+        .about("Share work between agents, developers and CI jobs")
+        .version(VERSION)
+        .styles(STYLES)
+        .max_term_width(100)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true);
+    Global::augment_args(root)
+}
+
+/// The tree with nothing built below the nouns but what will be typed.
+fn lazy() -> Command {
+    root().subcommands(NOUNS.iter().map(Entry::lazy)).subcommand(help())
+}
+
+/// The tree with every branch built.
+pub(super) fn full() -> Command {
+    root().subcommands(NOUNS.iter().map(Entry::full)).subcommand(help())
+}
+
+fn help() -> Command {
+    Command::new("help").about("Explain a command or a topic").defer(|command| {
+        let topics: Vec<&str> = super::topics::ALL.iter().map(|t| t.name).collect();
+        command.after_help(format!("Topics: {}", topics.join(", "))).arg(
+            clap::Arg::new("of").value_name("COMMAND|TOPIC").num_args(0..).help("What to explain"),
+        )
+    })
+}
+
+/// Understands a command line.
+pub(super) fn parse(argv: &[OsString]) -> Result<Parsed, clap::Error> {
+    // Errors and help show other branches too, and take no part in what must be quick.
+    let matches = match lazy().try_get_matches_from(argv) {
+        Ok(matches) => matches,
+        Err(_) => super::command().try_get_matches_from(argv)?,
+    };
+    let global = Global::from_arg_matches(&matches)?;
+    let mut path = String::new();
+    let run = match matches.subcommand() {
+        Some(("help", found)) => {
+            let of: Vec<String> =
+                found.get_many::<String>("of").into_iter().flatten().cloned().collect();
+            Run::Topic(match of.as_slice() {
+                [name] if super::topics::find(name).is_some() => {
+                    super::topics::find(name).ok_or_else(|| help_of(&[]))?
+                }
+                words => return Err(help_of(words)),
+            })
+        }
+        _ => descend(&matches, &mut path)?,
+    };
+    let format = match &global.format {
+        _ if global.json => Format::Json,
+        Some(name) => early::format(name),
+        None => Format::Human,
+    };
+    let flags = Flags {
+        dir: global.dir,
+        trust_dir: global.trust_dir,
+        lock_timeout: global.lock_timeout,
+        op_id: global.op_id,
+    };
+    Ok(Parsed { flags, format, quiet: global.quiet, path, run })
+}
+
+/// The help of a command, as the parser itself would give it.
+fn help_of(words: &[String]) -> clap::Error {
+    let argv = std::iter::once("coord").chain(words.iter().map(String::as_str)).chain(["--help"]);
+    match super::command().try_get_matches_from(argv) {
+        Err(error) => error,
+        Ok(_) => super::command().error(clap::error::ErrorKind::InvalidSubcommand, "no such topic"),
+    }
+}
+
+/// Follows the typed words down to a verb.
+fn descend(matches: &ArgMatches, path: &mut String) -> Result<Run, clap::Error> {
+    let (mut entries, mut matches) = (NOUNS, matches);
+    loop {
+        let missing = || super::command().error(clap::error::ErrorKind::MissingSubcommand, "");
+        let (name, below) = matches.subcommand().ok_or_else(missing)?;
+        let entry = entries.iter().find(|e| e.name == name).ok_or_else(missing)?;
+        if !path.is_empty() {
+            path.push(' ');
+        }
+        path.push_str(name);
+        match entry.then {
+            Then::Verb(run) => return Ok(Run::Verb(run, Box::new(below.clone()))),
+            Then::Noun(verbs, _) => (entries, matches) = (verbs, below),
+        }
+    }
+}

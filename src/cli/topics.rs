@@ -1,0 +1,86 @@
+//! `coord help TOPIC`: what no single command's help can tell.
+
+use crate::error::{Error, Result};
+use crate::output::Ui;
+
+/// A topic and its text.
+#[derive(Debug)]
+pub(super) struct Topic {
+    pub(super) name: &'static str,
+    text: &'static str,
+}
+
+/// Every topic.
+pub(super) const ALL: &[Topic] = &[
+    Topic { name: "exit-codes", text: EXIT_CODES },
+    Topic { name: "environment", text: ENVIRONMENT },
+    Topic { name: "formats", text: FORMATS },
+];
+
+/// Finds a topic by its name.
+pub(super) fn find(name: &str) -> Option<&'static Topic> {
+    ALL.iter().find(|topic| topic.name == name)
+}
+
+/// Shows a topic.
+pub(super) fn show(ui: &mut Ui, topic: &Topic) -> Result<()> {
+    ui.page(topic.text).map_err(Error::from)
+}
+
+const EXIT_CODES: &str = "\
+Exit codes
+
+    0  done; also when the reader of a pipe has closed it
+    1  cannot be met: no such item, wrong state
+    2  wrong command line, or a confirmation was needed and nobody could be asked
+    3  wrong configuration
+    4  conflict: someone else holds it, the lease was lost, or the store stayed locked;
+       trying again may work
+    5  something outside failed: disk, network, another program
+    6  nothing to do, such as `work claim` on an empty queue, so that loops can end
+    7  Claude refused, was cut short, or did not fit the schema
+    8  a budget is used up
+    9  outcome unknown: written but not confirmed durable; repeat with the same `--op-id`
+   10  a check found problems
+   70  a defect in coord
+  124  a time limit ran out
+  130  stopped by SIGINT
+  143  stopped by SIGTERM
+    n  commands that run another program hand on its exit code
+";
+
+const ENVIRONMENT: &str = "\
+Environment
+
+  COORD_DIR          the state directory; COORDINATION_DIR is the old name for it
+  COORD_AGENT        who acts, unless `--agent` says so; AGENT_ID is the old name for it
+  COORD_TOKEN        the fencing token of the claim, unless `--token` says so
+  COORD_COLOR        auto, always or never; it counts more than NO_COLOR and CLICOLOR_FORCE
+  COORD_CONFIG       the user's configuration file instead of the usual one
+  COORD_STORE_SYNC, COORD_STORE_LOCK_TIMEOUT, COORD_WORK_LEASE, COORD_WORK_MAX_ATTEMPTS,
+  COORD_AGENT_SILENT_AFTER
+                     settings: they count more than configuration files and less than flags
+  NO_COLOR           if set, no colour
+  CLICOLOR_FORCE     if set and not 0, colour even where there is no terminal
+  COLUMNS            the width of the terminal
+  XDG_CONFIG_HOME, XDG_STATE_HOME
+                     where the user's configuration and the state without a project lie
+
+The state directory is the first of: `--dir`, COORD_DIR, COORDINATION_DIR, `.coord` in the nearest
+directory upwards that has one, `.coord` of the main worktree when in a linked git worktree,
+`$XDG_STATE_HOME/coord/default`.
+";
+
+const FORMATS: &str = "\
+Formats
+
+  table   for people; on a pipe without heading, separated by tabs, nothing cut
+  json    one object: {\"schema\": \"coord.work.list/v1\", \"data\": …}; `--json` is short for it
+  jsonl   one JSON value a line, for lists
+  yaml    the data of `json` as YAML
+  tsv     as `table` on a pipe, also on a terminal
+
+The answer goes to standard output, everything else to standard error. Times are RFC 3339 in UTC,
+durations are numbers whose names end in `_s` or `_ms`, what is absent is null. Under `--json` an
+error is one object on standard error: {\"schema\": \"coord.error/v1\", \"error\": …}.
+";

@@ -1,0 +1,177 @@
+//! What every command gets: the terminal, the seams, and the store when it asks for it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{from_store, identity};
+use crate::domain::name::{AgentId, OpId};
+use crate::domain::time::Stamp;
+use crate::domain::work::Op;
+use crate::error::{Error, Kind, Result};
+use crate::output::Ui;
+use crate::settings::{Place, Settings, Source};
+use crate::store::files::{FileStore, Options};
+use crate::store::{self, Store};
+use crate::sys::{Clock, Env, Ids};
+
+/// The global flags that concern the state.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flags {
+    /// The state directory.
+    pub(crate) dir: Option<PathBuf>,
+    /// Whether somebody else's directory is used.
+    pub(crate) trust_dir: bool,
+    /// How long to wait for the store's lock.
+    pub(crate) lock_timeout: Option<Duration>,
+    /// The operation's id.
+    pub(crate) op_id: Option<OpId>,
+}
+
+/// What every command gets.
+pub(crate) struct Context {
+    /// The terminal.
+    pub(crate) ui: Ui,
+    /// The environment.
+    pub(crate) env: Env,
+    /// The clock.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Fresh ids.
+    pub(crate) ids: Box<dyn Ids>,
+    /// The global flags.
+    pub(crate) flags: Flags,
+    /// The words of this command, such as `work claim`.
+    pub(crate) command: String,
+    place: Option<Place>,
+    settings: Option<Settings>,
+    store: Option<Box<dyn Store>>,
+    writable: bool,
+}
+
+impl Context {
+    /// Nothing is looked up before it is asked for.
+    pub(crate) fn new(
+        ui: Ui,
+        env: Env,
+        clock: Arc<dyn Clock>,
+        ids: Box<dyn Ids>,
+        flags: Flags,
+        command: String,
+    ) -> Self {
+        let (place, settings, store) = (None, None, None);
+        Self { ui, env, clock, ids, flags, command, place, settings, store, writable: false }
+    }
+
+    /// The state directory and why it is that one.
+    pub(crate) fn place(&mut self) -> Result<Place> {
+        if self.place.is_none() {
+            // A working directory that was removed still allows absolute places.
+            let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+            self.place = Some(Place::resolve(self.flags.dir.as_deref(), &self.env, &cwd)?);
+        }
+        self.place.clone().ok_or_else(|| Error::new(Kind::Bug, "no place was chosen"))
+    }
+
+    /// Uses the project in the working directory unless the caller said otherwise.
+    pub(crate) fn place_here(&mut self) -> Result<()> {
+        let place = self.place()?;
+        if !matches!(place.source, Source::Flag | Source::Env(_)) {
+            let cwd = std::env::current_dir().map_err(|source| {
+                Error::new(Kind::External, "the working directory is not there").caused_by(source)
+            })?;
+            self.place = Some(Place::project(&cwd));
+        }
+        Ok(())
+    }
+
+    /// The settings. Warnings about files are shown when they are first read.
+    pub(crate) fn settings(&mut self) -> Result<&Settings> {
+        if self.settings.is_none() {
+            let dir = self.place()?.dir;
+            let settings = Settings::load(&dir, &self.env)?;
+            for warning in &settings.warnings {
+                self.ui.warning(warning);
+            }
+            self.settings = Some(settings);
+        }
+        self.settings.as_ref().ok_or_else(|| Error::new(Kind::Bug, "no settings were read"))
+    }
+
+    /// The store for a command that writes: a missing one is made, and that is said.
+    pub(crate) fn store(&mut self) -> Result<&mut dyn Store> {
+        if self.store.is_none() || !self.writable {
+            let options = self.options(false)?;
+            self.store = Some(match FileStore::open(options.clone()) {
+                Err(store::Error::Missing { dir }) => {
+                    let made = FileStore::open(Options { create: true, ..options });
+                    let made = made.map_err(from_store)?;
+                    self.ui.status(&format!("made a store at `{}`", dir.display()));
+                    Box::new(made)
+                }
+                other => Box::new(other.map_err(from_store)?),
+            });
+            self.writable = true;
+        }
+        self.opened()
+    }
+
+    /// The store for a command that reads: a missing one is an error.
+    pub(crate) fn reader(&mut self) -> Result<&mut dyn Store> {
+        if self.store.is_none() {
+            let options = self.options(false)?;
+            self.store = Some(Box::new(FileStore::open(options).map_err(from_store)?));
+        }
+        self.opened()
+    }
+
+    fn opened(&mut self) -> Result<&mut dyn Store> {
+        match &mut self.store {
+            Some(store) => Ok(store.as_mut()),
+            None => Err(Error::new(Kind::Bug, "the store was not opened")),
+        }
+    }
+
+    /// How a store is opened with these flags and settings.
+    pub(crate) fn options(&mut self, create: bool) -> Result<Options> {
+        let dir = self.place()?.dir;
+        let flag = self.flags.lock_timeout;
+        let settings = self.settings()?;
+        let (lock_timeout, sync) = (flag.unwrap_or(settings.lock_timeout()), settings.sync());
+        Ok(Options {
+            dir,
+            create,
+            trust_dir: self.flags.trust_dir,
+            lock_timeout,
+            sync,
+            command: self.command.clone(),
+            clock: Arc::clone(&self.clock),
+        })
+    }
+
+    /// Who acts, when, and under which operation id.
+    pub(crate) fn op(&self, by: Option<&AgentId>) -> Result<Op> {
+        let by = self.agent(by)?;
+        let (id, given) = match &self.flags.op_id {
+            Some(id) => (id.clone(), true),
+            None => (self.fresh_op()?, false),
+        };
+        Ok(Op { id, given, by, now: self.stamp() })
+    }
+
+    /// An operation id that was never used.
+    pub(crate) fn fresh_op(&self) -> Result<OpId> {
+        let text = format!("op-{}", self.ids.hex());
+        text.parse().map_err(|_| Error::new(Kind::Bug, "a made operation id is not valid"))
+    }
+
+    /// Who acts: `--agent`, else the environment, else a name made from user, host and terminal.
+    pub(crate) fn agent(&self, given: Option<&AgentId>) -> Result<AgentId> {
+        given.map_or_else(|| identity::from_surroundings(&self.env), |agent| Ok(agent.clone()))
+    }
+
+    /// Now, on both clocks.
+    pub(crate) fn stamp(&self) -> Stamp {
+        let boot = self.clock.boot();
+        Stamp { wall: self.clock.wall(), boot: boot.id, boot_ms: boot.ms }
+    }
+}

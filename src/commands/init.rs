@@ -1,0 +1,54 @@
+//! `coord init`.
+
+use std::io;
+
+use serde::Serialize;
+
+use super::{Context, Verb, from_store};
+use crate::error::Result;
+use crate::output::{Screen, View};
+use crate::store;
+use crate::store::files::{FileStore, Options};
+
+/// Make a store in the working directory
+///
+/// The store is the directory `.coord`; every command in this directory or below it finds it. With
+/// `--dir` or `COORD_DIR` it is made there. A store that is there already is left as it is.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coord init                      Make `.coord` here
+  coord init --dir /srv/queue     Make a store elsewhere")]
+pub(crate) struct Args {}
+
+#[derive(Serialize)]
+struct Made {
+    dir: String,
+    made: bool,
+}
+
+impl View for Made {
+    const SCHEMA: &'static str = "coord.init/v1";
+
+    fn human(&self, out: &mut dyn io::Write, _screen: Screen) -> io::Result<()> {
+        let what = if self.made { "made a store at" } else { "there is a store already at" };
+        writeln!(out, "{what} {}", crate::output::line(&self.dir))
+    }
+}
+
+impl Verb for Args {
+    fn run(self, cx: &mut Context) -> Result<()> {
+        cx.place_here()?;
+        let options = cx.options(false)?;
+        let dir = options.dir.clone();
+        let made = match FileStore::open(options.clone()) {
+            Err(store::Error::Missing { .. }) => {
+                FileStore::open(Options { create: true, ..options }).map_err(from_store)?;
+                true
+            }
+            other => other.map(|_| false).map_err(from_store)?,
+        };
+        cx.ui.emit(&Made { dir: dir.display().to_string(), made })?;
+        Ok(())
+    }
+}

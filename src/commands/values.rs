@@ -1,0 +1,64 @@
+//! Values of arguments that are checked where they are parsed.
+
+use std::str::FromStr;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use crate::domain::work::{Priority, Sort, State};
+
+/// One of the priorities.
+pub(crate) fn priority() -> impl TypedValueParser<Value = Priority> {
+    words(Priority::ALL.map(Priority::as_str))
+}
+
+/// One of the states.
+pub(crate) fn state() -> impl TypedValueParser<Value = State> {
+    words(State::ALL.map(State::as_str))
+}
+
+fn words<T, const N: usize>(all: [&'static str; N]) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = ()> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(all).try_map(|word| word.parse().map_err(|()| "an unknown word"))
+}
+
+/// One of the orders of a list.
+pub(crate) fn sort() -> impl TypedValueParser<Value = Sort> {
+    let names = SORTS.map(|(name, _)| name);
+    PossibleValuesParser::new(names).map(|word| {
+        SORTS.iter().find(|(name, _)| *name == word).map_or(Sort::default(), |(_, sort)| *sort)
+    })
+}
+
+const SORTS: [(&str, Sort); 7] = [
+    ("priority", Sort::Priority),
+    ("created", Sort::Created),
+    ("updated", Sort::Updated),
+    ("status", Sort::Status),
+    ("team", Sort::Team),
+    ("agent", Sort::Agent),
+    ("points", Sort::Points),
+];
+
+/// A percentage from 0 to 100, with or without the sign.
+pub(crate) fn percent(text: &str) -> Result<u64, &'static str> {
+    let digits = text.strip_suffix('%').unwrap_or(text);
+    let all_digits = !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit());
+    let percent = all_digits.then(|| digits.parse::<u64>().ok()).flatten();
+    percent.filter(|p| *p <= 100).ok_or("expected a whole number from 0 to 100")
+}
+
+/// Points or attempts: a whole number up to a million.
+pub(crate) fn number(text: &str) -> Result<u32, &'static str> {
+    let all_digits = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    let number = all_digits.then(|| text.parse().ok()).flatten();
+    number.filter(|n| *n <= 1_000_000).ok_or("expected a whole number from 0 to 1000000")
+}
+
+/// A number above zero.
+pub(crate) fn count(text: &str) -> Result<usize, &'static str> {
+    let all_digits = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    let number = all_digits.then(|| text.parse().ok()).flatten();
+    number.filter(|n| *n > 0).ok_or("expected a whole number above 0")
+}

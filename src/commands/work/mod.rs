@@ -1,0 +1,30 @@
+//! `coord work`.
+
+pub(crate) mod add;
+pub(crate) mod claim;
+pub(crate) mod complete;
+mod held;
+mod input;
+pub(crate) mod progress;
+mod release;
+mod view;
+
+use clap::Command;
+
+use super::Entry;
+
+pub(crate) use view::ItemView;
+
+/// The verbs of `coord work`, most used first.
+pub(super) const VERBS: &[Entry] = &[
+    Entry::verb::<add::Args>("add"),
+    Entry::verb::<claim::Args>("claim"),
+    Entry::verb::<progress::Args>("progress"),
+    Entry::verb::<complete::Args>("complete"),
+    Entry::verb::<release::Args>("release"),
+];
+
+/// Adds them to the command.
+pub(super) fn build(command: Command) -> Command {
+    super::verbs(command, VERBS)
+}
