@@ -40,12 +40,12 @@ impl Early {
     }
 
     /// The terminal as these flags want it.
-    pub(super) fn ui(&self, env: &Env) -> Ui {
+    pub(super) fn ui(self, env: &Env) -> Ui {
         self.ui_as(env, self.format, self.quiet)
     }
 
     /// The terminal with this colour, and what the whole command line said about the rest.
-    pub(super) fn ui_as(&self, env: &Env, format: Format, quiet: bool) -> Ui {
+    pub(super) fn ui_as(self, env: &Env, format: Format, quiet: bool) -> Ui {
         let columns = env.text("COLUMNS").and_then(|c| c.parse().ok());
         Ui::stdio(format, self.color, quiet, columns)
     }

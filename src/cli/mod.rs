@@ -32,7 +32,7 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
     let early = early::Early::scan(&argv, &env);
     let ui = early.ui(&env);
     let (mut ui, result) =
-        if early::is_version(&argv) { version(ui) } else { run(ui, env, &argv, &early) };
+        if early::is_version(&argv) { version(ui) } else { run(ui, env, &argv, early) };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         // The reader has what it wanted.
@@ -49,11 +49,11 @@ fn version(mut ui: Ui) -> (Ui, Result<()>) {
     (ui, result)
 }
 
-fn run(mut ui: Ui, env: Env, argv: &[OsString], early: &early::Early) -> (Ui, Result<()>) {
+fn run(mut ui: Ui, env: Env, argv: &[OsString], early: early::Early) -> (Ui, Result<()>) {
     let parsed = match args::parse(argv) {
         Ok(parsed) => parsed,
         Err(error) => {
-            let result = usage::answer(&mut ui, &error, early.color);
+            let result = usage::answer(&mut ui, &error, argv);
             return (ui, result);
         }
     };

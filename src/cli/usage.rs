@@ -1,21 +1,44 @@
 //! What clap says, in this program's words: help as an answer, mistakes as errors with hints.
 
+use std::ffi::OsString;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::commands::{NOUNS, Then};
 use crate::error::{Error, Kind, Result};
-use crate::output::{ColorChoice, Ui};
+use crate::output::Ui;
 
 /// Shows help or the version, or gives the mistake as an error.
-pub(super) fn answer(ui: &mut Ui, error: &clap::Error, color: ColorChoice) -> Result<()> {
+pub(super) fn answer(ui: &mut Ui, error: &clap::Error, argv: &[OsString]) -> Result<()> {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let text = error.render();
-            // The terminal strips colours where none are wanted, but cannot add them.
-            let _ = color;
             ui.page(&text.ansi().to_string()).map_err(Error::from)
         }
-        _ => Err(explain(error)),
+        _ => {
+            let explained = explain(error);
+            if !explained.hints().is_empty() {
+                return Err(explained);
+            }
+            let command = typed(argv);
+            Err(explained.hint(format!("`{command} --help` shows what is expected")))
+        }
     }
+}
+
+/// The words of the command line that name a command.
+fn typed(argv: &[OsString]) -> String {
+    let (mut path, mut entries) = (String::from("coord"), NOUNS);
+    for word in argv.iter().skip(1).filter_map(|word| word.to_str()) {
+        let Some(entry) = entries.iter().find(|e| e.name == word) else { continue };
+        path.push(' ');
+        path.push_str(word);
+        match entry.then {
+            Then::Noun(verbs, _) => entries = verbs,
+            Then::Verb(_) => break,
+        }
+    }
+    path
 }
 
 fn explain(error: &clap::Error) -> Error {
@@ -28,8 +51,9 @@ fn explain(error: &clap::Error) -> Error {
             "unknown command `{}`",
             first(ContextKind::InvalidSubcommand).unwrap_or_default()
         ),
-        ErrorKind::MissingSubcommand
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing".to_owned(),
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "a command is missing".to_owned()
+        }
         ErrorKind::UnknownArgument => format!("unexpected argument `{arg}`"),
         ErrorKind::InvalidValue if value.is_empty() => format!("`{arg}` lacks its value"),
         ErrorKind::InvalidValue => format!("`{value}` is no value for `{arg}`"),
@@ -52,16 +76,16 @@ fn explain(error: &clap::Error) -> Error {
         _ => plain(error),
     };
     let mut explained = Error::new(Kind::Usage, message);
-    let meant: Vec<String> = [
-        ContextKind::SuggestedSubcommand,
-        ContextKind::SuggestedArg,
-        ContextKind::SuggestedValue,
-    ]
-    .into_iter()
-    .flat_map(all)
-    .collect();
+    let meant: Vec<String> =
+        [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue]
+            .into_iter()
+            .flat_map(all)
+            .collect();
     if !meant.is_empty() {
         explained = explained.hint(format!("did you mean `{}`?", meant.join("`, `")));
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        explained = explained.hint("`--help` shows the commands and what they do");
     }
     let possible = all(ContextKind::ValidValue);
     if !possible.is_empty() {

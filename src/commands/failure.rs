@@ -179,7 +179,14 @@ mod tests {
             (store::Error::NewerFormat { found: 9, known: 1 }, 3),
             (store::Error::Insecure { path: "/x".into(), why: "w".into() }, 5),
             (store::Error::Io { what: "write".into(), source: io() }, 5),
-            (store::Error::Unknown { op: "op-1".parse().unwrap(), what: "sync".into(), source: io() }, 9),
+            (
+                store::Error::Unknown {
+                    op: "op-1".parse().unwrap(),
+                    what: "sync".into(),
+                    source: io(),
+                },
+                9,
+            ),
         ];
         for (error, code) in cases {
             let shown = from_store(error);
@@ -198,10 +205,7 @@ mod tests {
         };
         let waited = Duration::from_secs(10);
         let shown = from_store(store::Error::Busy { holder: Some(holder), waited });
-        assert_eq!(
-            shown.to_string(),
-            "the store stayed locked for 10s by process 42 on `box`"
-        );
+        assert_eq!(shown.to_string(), "the store stayed locked for 10s by process 42 on `box`");
         assert_eq!(shown.hints()[0], "it runs `work add` since 2026-01-02T03:04:05Z");
     }
 

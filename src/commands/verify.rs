@@ -70,11 +70,10 @@ impl Verb for Args {
         cx.ui.emit(&Checked { sound, lines, items, files, seams, problems, repaired })?;
         match count {
             0 => Ok(()),
-            n if self.repair => Err(Error::new(
-                Kind::Problems,
-                format!("found {}", plural(n, "problem")),
-            )
-            .hint("run `coord verify` again: what could be moved aside was")),
+            n if self.repair => {
+                Err(Error::new(Kind::Problems, format!("found {}", plural(n, "problem")))
+                    .hint("run `coord verify` again: what could be moved aside was"))
+            }
             n => Err(Error::new(Kind::Problems, format!("found {}", plural(n, "problem")))
                 .hint("`coord verify --repair` moves what cannot be read aside")),
         }

@@ -132,6 +132,11 @@ impl Ui {
         self.out.flush()
     }
 
+    /// Empties the screen; only for a terminal that a person watches.
+    pub fn clear(&mut self) -> io::Result<()> {
+        self.out.write_all(b"\x1b[H\x1b[2J")
+    }
+
     /// Writes one line of an answer that comes piece by piece, and sends it off at once.
     pub fn emit_line<T: serde::Serialize>(&mut self, value: &T) -> io::Result<()> {
         serde_json::to_writer(&mut self.out, value)?;

@@ -100,9 +100,7 @@ impl Form {
                 .find(|word| **word == text)
                 .map(|word| Value::Word(word))
                 .ok_or_else(|| format!("expected one of `{}`", words.join("`, `"))),
-            Self::Duration => {
-                parse_duration(text).map(Value::Duration).map_err(|e| e.to_string())
-            },
+            Self::Duration => parse_duration(text).map(Value::Duration).map_err(|e| e.to_string()),
             Self::Number(min, max) => text
                 .parse()
                 .ok()

@@ -98,10 +98,13 @@ impl Settings {
         let wrong = |line: usize, what: String| {
             Error::new(Kind::Config, format!("`{}`, line {line}: {what}", path.display()))
         };
-        let line_at = |at: usize| text.as_bytes().iter().take(at).filter(|b| **b == b'\n').count() + 1;
+        let line_at = |at: usize| {
+            memchr::memchr_iter(b'\n', &text.as_bytes()[..at.min(text.len())]).count() + 1
+        };
         let table = toml::de::DeTable::parse(&text).map_err(|e| {
             let line = e.span().map_or(1, |span| line_at(span.start));
             wrong(line, e.message().replace('\n', ", "))
+                .hint("it is TOML, such as `[work]` with `lease = \"30m\"` below it")
         })?;
         for (section, rows) in table.get_ref() {
             let Some(rows) = rows.get_ref().as_table() else {
@@ -115,9 +118,8 @@ impl Settings {
                     self.unknown(path, line, &full);
                     continue;
                 };
-                let value = typed(ALL[at].form, value.get_ref()).map_err(|why| {
-                    wrong(line, format!("`{full}`: {why}")).hint(ALL[at].doc)
-                })?;
+                let value = typed(ALL[at].form, value.get_ref())
+                    .map_err(|why| wrong(line, format!("`{full}`: {why}")).hint(ALL[at].doc))?;
                 self.values[at] = Some((value, Origin::File(path.to_owned(), line)));
             }
         }
@@ -129,7 +131,7 @@ impl Settings {
         let near = ALL.iter().map(|k| (strsim::jaro_winkler(k.name, name), k.name));
         let best = near.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(score, _)| *score > 0.8);
         if let Some((_, name)) = best {
-            text.push_str(&format!("; did you mean `{name}`?"));
+            text.extend(["; did you mean `", name, "`?"]);
         }
         self.warnings.push(text);
     }
@@ -226,14 +228,22 @@ mod tests {
     fn an_unknown_key_warns_and_names_what_was_meant() {
         let (_dir, settings) = load("[work]\nleas = \"5m\"\n", &[]);
         let warnings = settings.unwrap().warnings;
-        assert!(warnings[0].ends_with("line 2: unknown key `work.leas`; did you mean `work.lease`?"));
+        assert!(
+            warnings[0].ends_with("line 2: unknown key `work.leas`; did you mean `work.lease`?")
+        );
     }
 
     #[test]
     fn a_wrong_type_names_file_and_line() {
         for (text, end) in [
-            ("[work]\n\nlease = 5\n", "line 3: `work.lease`: expected a string such as \"30m\", found integer"),
-            ("[work]\nmax-attempts = 0\n", "line 2: `work.max-attempts`: expected a whole number from 1 to 1000000"),
+            (
+                "[work]\n\nlease = 5\n",
+                "line 3: `work.lease`: expected a string such as \"30m\", found integer",
+            ),
+            (
+                "[work]\nmax-attempts = 0\n",
+                "line 2: `work.max-attempts`: expected a whole number from 1 to 1000000",
+            ),
             ("[store]\nsync = \"no\"\n", "line 2: `store.sync`: expected one of `always`, `never`"),
         ] {
             let error = load(text, &[]).1.unwrap_err();

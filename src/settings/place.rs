@@ -30,7 +30,7 @@ pub struct Place {
 }
 
 /// The name of a project's state directory.
-pub const NAME: &str = ".coord";
+const NAME: &str = ".coord";
 
 impl Place {
     /// The place for a project in `cwd`, whatever lies above it.

@@ -136,7 +136,7 @@ impl Verb for Args {
 }
 
 /// However quiet it is, look again after this time.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 fn taken(cx: &mut Context, changed: Changed) -> Result<()> {
     let lease = changed.found.item.lease;

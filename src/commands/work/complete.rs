@@ -102,7 +102,9 @@ impl Verb for Args {
         if repeated {
             cx.ui.status(&format!("`{id}` was {state} already: nothing was counted twice"));
         } else if state == State::Dead {
-            cx.ui.status(&format!("it has no attempts left; `coord work release {id} --retry` revives it"));
+            cx.ui.status(&format!(
+                "it has no attempts left; `coord work release {id} --retry` revives it"
+            ));
         }
         Ok(())
     }

@@ -2,10 +2,10 @@
 
 use crate::commands::{By, Context, from_store};
 use crate::domain::name::{AgentId, ItemId};
+use crate::domain::work::Op;
 use crate::domain::work::transition::{Change, Holder};
 use crate::error::{Error, Kind, Result};
 use crate::store::{self, Changed, Store};
-use crate::domain::work::Op;
 
 /// Who acts, and the claim by which they do.
 #[derive(clap::Args, Clone, Debug, Default, PartialEq)]

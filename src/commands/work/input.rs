@@ -34,7 +34,7 @@ pub(super) fn jsonl(cx: &Context) -> Result<Vec<NewItem>> {
             let message = format!("{place}: it is nested deeper than {} levels", Limits::DEPTH);
             return Err(Error::new(Kind::Usage, message).hint("an item is one flat JSON object"));
         }
-        let draft = serde_json::from_str(row).or_else(|why| Err(misfit_text(row, &why, &place)))?;
+        let draft = serde_json::from_str(row).map_err(|why| misfit_text(row, &why, &place))?;
         push(&mut items, draft, &place)?;
     }
     Ok(items)
@@ -123,7 +123,7 @@ fn stdin(cx: &Context, most: u64, hint: &str) -> Result<String> {
     }
     String::from_utf8(bytes).map_err(|why| {
         let at = why.utf8_error().valid_up_to();
-        let line = why.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
+        let line = memchr::memchr_iter(b'\n', &why.as_bytes()[..at]).count() + 1;
         Error::new(Kind::Usage, format!("line {line}: it is not valid UTF-8"))
             .hint("nothing was added; write the input as UTF-8")
     })
@@ -195,8 +195,21 @@ fn bare(why: &serde_json::Error) -> String {
 }
 
 const FIELDS: [&str; 15] = [
-    "title", "description", "id", "type", "priority", "team", "labels", "capabilities", "needs",
-    "points", "estimate_s", "assignee", "max_attempts", "key", "trace_id",
+    "title",
+    "description",
+    "id",
+    "type",
+    "priority",
+    "team",
+    "labels",
+    "capabilities",
+    "needs",
+    "points",
+    "estimate_s",
+    "assignee",
+    "max_attempts",
+    "key",
+    "trace_id",
 ];
 
 fn expected(field: &str) -> &'static str {

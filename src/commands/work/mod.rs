@@ -5,8 +5,10 @@ pub(crate) mod claim;
 pub(crate) mod complete;
 mod held;
 mod input;
+mod list;
 pub(crate) mod progress;
 mod release;
+mod show;
 mod view;
 
 use clap::Command;
@@ -22,6 +24,8 @@ pub(super) const VERBS: &[Entry] = &[
     Entry::verb::<progress::Args>("progress"),
     Entry::verb::<complete::Args>("complete"),
     Entry::verb::<release::Args>("release"),
+    Entry::verb::<list::Args>("list"),
+    Entry::verb::<show::Args>("show"),
 ];
 
 /// Adds them to the command.

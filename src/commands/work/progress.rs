@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::held::{self, Claim};
 use super::ItemView;
+use super::held::{self, Claim};
 use crate::commands::{Context, Verb, values};
 use crate::domain::name::ItemId;
 use crate::domain::time::{human_duration, parse_duration};

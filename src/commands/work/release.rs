@@ -4,8 +4,8 @@ use std::io;
 
 use serde::Serialize;
 
-use super::held::{self, Claim};
 use super::ItemView;
+use super::held::{self, Claim};
 use crate::commands::{Context, Verb};
 use crate::domain::name::ItemId;
 use crate::domain::work::Change;

@@ -51,7 +51,8 @@ impl ItemView {
     pub(crate) fn new(found: Found, now: Stamp) -> Self {
         let status = found.state().as_str();
         let Found { item, n, updated_at, open_needs } = found;
-        let texts = |list: &[crate::domain::name::Word]| list.iter().map(ToString::to_string).collect();
+        let texts =
+            |list: &[crate::domain::name::Word]| list.iter().map(ToString::to_string).collect();
         Self {
             id: item.id.to_string(),
             status,
@@ -111,12 +112,18 @@ impl ItemView {
         fact("estimate", self.estimate_s.map(seconds))?;
         fact("kept for", self.assignee.clone())?;
         fact("agent", self.agent.clone())?;
-        fact("lease", self.lease_left_s.map(|s| match s {
-            0 => "has run out".to_owned(),
-            s => format!("{} left", seconds(s)),
-        }))?;
+        fact(
+            "lease",
+            self.lease_left_s.map(|s| match s {
+                0 => "has run out".to_owned(),
+                s => format!("{} left", seconds(s)),
+            }),
+        )?;
         fact("token", self.token.map(|t| t.to_string()))?;
-        fact("attempt", (self.attempt > 0).then(|| format!("{} of {}", self.attempt, self.max_attempts)))?;
+        fact(
+            "attempt",
+            (self.attempt > 0).then(|| format!("{} of {}", self.attempt, self.max_attempts)),
+        )?;
         fact("note", self.note.clone())?;
         fact("result", self.result.clone())?;
         fact("added", Some(self.created_at.clone()))?;

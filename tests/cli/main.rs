@@ -1,0 +1,22 @@
+//! The command line, from outside.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![expect(clippy::disallowed_methods, reason = "tests stand outside the program")]
+
+mod env;
+mod shell;
+mod streams;
+mod work_add;
+mod work_claim;
+
+#[test]
+fn no_test_file_is_forgotten() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli");
+    let main = std::fs::read_to_string(here.join("main.rs")).unwrap();
+    for entry in std::fs::read_dir(here).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if let Some(stem) = name.strip_suffix(".rs").filter(|s| *s != "main") {
+            assert!(main.contains(&format!("mod {stem};")), "main.rs lacks `mod {stem};`");
+        }
+    }
+}
