@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, fstatfs, fsync, mkdirat, openat,
@@ -48,6 +49,12 @@ impl OpenError {
         matches!(self, Self::Io { source, .. }
             if matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem))
     }
+}
+
+/// Who we are. It does not change while a command runs.
+fn uid() -> u32 {
+    static UID: OnceLock<u32> = OnceLock::new();
+    *UID.get_or_init(|| geteuid().as_raw())
 }
 
 /// How a file is opened.
@@ -148,15 +155,14 @@ impl Dir {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(insecure("it is not a plain file"));
         }
-        if !self.trusted && stat.st_uid != geteuid().as_raw() {
+        if !self.trusted && stat.st_uid != uid() {
             return Err(insecure(&format!("it belongs to user {}", stat.st_uid)));
         }
         if stat.st_nlink > 1 {
             return Err(insecure("it has a second name (a hard link)"));
         }
         // A checkout by git, or a copy, makes files that others can read.
-        if access != Access::Read && stat.st_mode & 0o077 != 0 && stat.st_uid == geteuid().as_raw()
-        {
+        if access != Access::Read && stat.st_mode & 0o077 != 0 && stat.st_uid == uid() {
             fchmod(&fd, Mode::RUSR | Mode::WUSR).map_err(|e| io_error(&path, e))?;
         }
         let file = File::from(fd);
@@ -241,10 +247,10 @@ impl Dir {
     fn check(&self, top: bool) -> Result<(), OpenError> {
         let stat = fstat(&self.fd).map_err(|e| io_error(&self.path, e))?;
         let insecure = |why: String| OpenError::Insecure { path: self.path.clone(), why };
-        if !self.trusted && stat.st_uid != geteuid().as_raw() {
+        if !self.trusted && stat.st_uid != uid() {
             return Err(insecure(format!("it belongs to user {}, not to you", stat.st_uid)));
         }
-        if stat.st_mode & 0o077 != 0 && stat.st_uid == geteuid().as_raw() {
+        if stat.st_mode & 0o077 != 0 && stat.st_uid == uid() {
             // On a read-only file system it stays as it is, and nobody can plant anything either.
             let _ = fchmod(&self.fd, Mode::RWXU);
         }

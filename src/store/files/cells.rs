@@ -189,11 +189,22 @@ impl Cells for MemCells {
 /// The largest cell: a name with its counts.
 const MAX_CELL: usize = 128;
 
-#[derive(Clone, Copy)]
 struct Cell {
-    bytes: [u8; MAX_CELL],
+    area: Area,
+    at: u64,
     len: usize,
-    dirty: bool,
+    bytes: [u8; MAX_CELL],
+    /// What stands in the file, once something else is to stand there.
+    filed: Option<Box<[u8; MAX_CELL]>>,
+    written: bool,
+}
+
+impl Cell {
+    fn is_dirty(&self) -> bool {
+        // Often a count goes down and up again within one transaction.
+        self.written
+            && self.filed.as_ref().is_none_or(|filed| filed[..self.len] != self.bytes[..self.len])
+    }
 }
 
 /// What one transaction has read and wants to write, on top of the files.
@@ -201,12 +212,18 @@ struct Cell {
 /// Every caller reads and writes whole cells at fixed places, so a cell is found by where it begins.
 pub(super) struct Overlay {
     base: FileCells,
-    cells: RefCell<BTreeMap<(Area, u64), Cell>>,
+    cells: RefCell<Collected>,
+}
+
+#[derive(Default)]
+struct Collected {
+    places: BTreeMap<(Area, u64), usize>,
+    cells: Vec<Cell>,
 }
 
 impl Overlay {
-    pub(super) const fn new(base: FileCells) -> Self {
-        Self { base, cells: RefCell::new(BTreeMap::new()) }
+    pub(super) fn new(base: FileCells) -> Self {
+        Self { base, cells: RefCell::default() }
     }
 
     pub(super) const fn base(&self) -> &FileCells {
@@ -216,10 +233,10 @@ impl Overlay {
     /// The changes so far, in a form that [`Overlay::redo`] understands.
     pub(super) fn changes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);
-        for ((area, at), cell) in self.cells.borrow().iter().filter(|(_, cell)| cell.dirty) {
-            out.push(*area as u8);
+        for cell in self.cells.borrow().cells.iter().filter(|cell| cell.is_dirty()) {
+            out.push(cell.area as u8);
             out.push(u8::try_from(cell.len).unwrap_or(0));
-            out.extend_from_slice(&at.to_le_bytes());
+            out.extend_from_slice(&cell.at.to_le_bytes());
             out.extend_from_slice(&cell.bytes[..cell.len]);
         }
         out
@@ -227,16 +244,18 @@ impl Overlay {
 
     /// Writes the changes to the files.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        for ((area, at), cell) in self.cells.get_mut().iter_mut().filter(|(_, cell)| cell.dirty) {
-            self.base.write(*area, *at, &cell.bytes[..cell.len])?;
-            cell.dirty = false;
+        for cell in self.cells.get_mut().cells.iter_mut().filter(|cell| cell.written) {
+            if cell.is_dirty() {
+                self.base.write(cell.area, cell.at, &cell.bytes[..cell.len])?;
+            }
+            (cell.filed, cell.written) = (None, false);
         }
         Ok(())
     }
 
     /// Forgets the changes.
     pub(super) fn forget(&mut self) {
-        self.cells.get_mut().clear();
+        *self.cells.get_mut() = Collected::default();
     }
 
     /// Writes changes that an interrupted transaction left to the files. Doing it twice is doing it
@@ -256,26 +275,41 @@ impl Overlay {
     }
 }
 
+impl Collected {
+    fn push(&mut self, area: Area, at: u64, bytes: &[u8], written: bool) {
+        let mut cell =
+            Cell { area, at, len: bytes.len(), bytes: [0; MAX_CELL], filed: None, written };
+        cell.bytes[..bytes.len()].copy_from_slice(bytes);
+        self.places.insert((area, at), self.cells.len());
+        self.cells.push(cell);
+    }
+}
+
 impl Cells for Overlay {
     fn read(&self, area: Area, at: u64, into: &mut [u8]) -> io::Result<()> {
-        let mut cells = self.cells.borrow_mut();
-        if let Some(cell) = cells.get(&(area, at)) {
-            into.copy_from_slice(&cell.bytes[..into.len()]);
+        let mut all = self.cells.borrow_mut();
+        if let Some(found) = all.places.get(&(area, at)) {
+            let len = into.len();
+            into.copy_from_slice(&all.cells[*found].bytes[..len]);
             return Ok(());
         }
         self.base.read(area, at, into)?;
-        if into.len() <= MAX_CELL {
-            let mut cell = Cell { bytes: [0; MAX_CELL], len: into.len(), dirty: false };
-            cell.bytes[..into.len()].copy_from_slice(into);
-            cells.insert((area, at), cell);
-        }
+        all.push(area, at, into, false);
         Ok(())
     }
 
     fn write(&mut self, area: Area, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut cell = Cell { bytes: [0; MAX_CELL], len: bytes.len(), dirty: true };
+        let all = self.cells.get_mut();
+        let Some(found) = all.places.get(&(area, at)) else {
+            all.push(area, at, bytes, true);
+            return Ok(());
+        };
+        let cell = &mut all.cells[*found];
+        if !cell.written {
+            cell.filed = Some(Box::new(cell.bytes));
+            cell.written = true;
+        }
         cell.bytes[..bytes.len()].copy_from_slice(bytes);
-        self.cells.get_mut().insert((area, at), cell);
         Ok(())
     }
 }

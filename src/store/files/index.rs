@@ -111,6 +111,8 @@ impl<'a> Facts<'a> {
 /// What applying a line did.
 #[derive(Debug, Default)]
 pub(super) struct Applied {
+    /// How many items this one waits for.
+    pub(super) open_needs: u32,
     /// Rows that became ready because the item was finished.
     pub(super) unblocked: Vec<u32>,
     /// The line is of another item with the same id: two branches made one each.
@@ -430,6 +432,7 @@ impl<C: Cells> Index<C> {
         }
         self.put_in(&mut row, number)?;
         row.store(&mut self.cells, number)?;
+        applied.open_needs = row.open_needs;
         let was_open = !fresh && old.0 != Some(Status::Done);
         if was_open && (done || old.2 != row.priority()) {
             Set::Open(old.2).remove(&mut self.cells, number)?;

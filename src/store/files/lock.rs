@@ -1,14 +1,16 @@
 //! The lock that every writer takes: fair, bounded, and freed by the kernel when its holder dies.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use fs2::FileExt;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::record::Fields;
 use crate::store::{Error, Holder, Result};
 use crate::sys::fs::{Access, Dir};
 
@@ -54,21 +56,18 @@ impl Lock {
     }
 
     /// Writes who holds it, for those who wait in vain. It is only a message: nothing depends on it.
-    fn sign(mut file: &File, command: &str, since: &str) {
+    fn sign(file: &File, command: &str, since: &str) {
         let host = rustix::system::uname();
-        let text = json!({
-            "pid": std::process::id(),
-            "host": host.nodename().to_string_lossy(),
-            "command": command,
-            "since": since,
-        });
-        let mut text = text.to_string();
+        let mut line = Fields::new();
+        line.number("pid", std::process::id().into())
+            .text("host", &host.nodename().to_string_lossy())
+            .text("command", command)
+            .text("since", since);
+        let mut text = line.close();
         // A shorter text must cover a longer one before it.
-        while text.len() < 255 {
-            text.push(' ');
-        }
-        text.push('\n');
-        let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(text.as_bytes()));
+        text.resize(text.len().max(255), b' ');
+        text.push(b'\n');
+        let _ = file.write_all_at(&text, 0);
     }
 
     fn holder(mut file: &File) -> Option<Holder> {

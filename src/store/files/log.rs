@@ -1,10 +1,11 @@
 //! The logs as files: the live one, the sealed ones, and reading them line by line.
 
+use std::cell::{OnceCell, RefCell};
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::rc::Rc;
 
 use super::failure;
 use super::record::{Control, FORMAT};
@@ -35,18 +36,21 @@ pub(super) fn sealed(history: &Dir) -> Result<Vec<u64>> {
 
 /// The live log and, opened when they are needed, the sealed ones.
 pub(super) struct Logs {
-    dir_path: PathBuf,
-    history: Option<Dir>,
+    dir: Rc<Dir>,
+    history: OnceCell<Option<Dir>>,
     pub(super) live: File,
     pub(super) segment: u64,
-    opened: std::cell::RefCell<Vec<(u32, File)>>,
+    opened: RefCell<Vec<(u32, File)>>,
 }
 
 impl Logs {
-    pub(super) fn new(dir: &Dir, live: File, segment: u64) -> Self {
-        let history = dir.subdir(HISTORY, false).ok();
-        let dir_path = dir.path().to_owned();
-        Self { dir_path, history, live, segment, opened: std::cell::RefCell::default() }
+    pub(super) fn new(dir: &Rc<Dir>, live: File, segment: u64) -> Self {
+        let (history, opened) = (OnceCell::new(), RefCell::default());
+        Self { dir: Rc::clone(dir), history, live, segment, opened }
+    }
+
+    fn history(&self) -> Option<&Dir> {
+        self.history.get_or_init(|| self.dir.subdir(HISTORY, false).ok()).as_ref()
     }
 
     /// Reads one line, with its line break; a place without a length reads up to the line break.
@@ -58,7 +62,7 @@ impl Logs {
         if let Some((_, file)) = opened.iter().find(|(segment, _)| *segment == place.segment) {
             return read_line(file, place);
         }
-        let history = self.history.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let history = self.history().ok_or(io::ErrorKind::NotFound)?;
         let name = sealed_name(place.segment.into());
         let file = history.file(&name, Access::Read).map_err(io::Error::other)?;
         let line = read_line(&file, place);
@@ -69,12 +73,12 @@ impl Logs {
     /// Shows every line of every log, oldest first, with its place, until `see` breaks. A last line
     /// of the live log without a line break is left out: it was never acknowledged.
     pub(super) fn each(&self, mut see: impl FnMut(Place, &[u8]) -> ControlFlow<()>) -> Result<()> {
-        let numbers = match &self.history {
+        let numbers = match self.history() {
             Some(history) => sealed(history)?,
             None => Vec::new(),
         };
         for number in numbers.into_iter().filter(|n| *n < self.segment) {
-            let Some(history) = &self.history else { break };
+            let Some(history) = self.history() else { break };
             let file = history.file(&sealed_name(number), Access::Read).map_err(failure::open)?;
             let segment = u32::try_from(number).unwrap_or(u32::MAX);
             if scan(&file, segment, 0, u64::MAX, &mut see)
@@ -87,7 +91,7 @@ impl Logs {
         let segment = u32::try_from(self.segment).unwrap_or(u32::MAX);
         scan(&self.live, segment, 0, u64::MAX, &mut see)
             .map(drop)
-            .map_err(|e| failure::read(&self.dir_path.join(LIVE), e))
+            .map_err(|e| failure::read(&self.dir.path().join(LIVE), e))
     }
 
     /// The file of a log, for messages.

@@ -29,6 +29,7 @@ mod work;
 
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,7 +68,7 @@ pub struct Options {
 /// The file store.
 pub struct FileStore {
     options: Options,
-    dir: Dir,
+    dir: Rc<Dir>,
     notes: RefCell<Vec<String>>,
     compaction_due: Cell<bool>,
 }
@@ -85,7 +86,7 @@ impl FileStore {
             Err(e) if e.is_not_found() => return Err(Error::Missing { dir: options.dir }),
             other => other.map_err(failure::open)?,
         };
-        let notes = RefCell::default();
+        let (dir, notes) = (Rc::new(dir), RefCell::default());
         Ok(Self { options, dir, notes, compaction_due: Cell::new(false) })
     }
 

@@ -73,13 +73,13 @@ pub(super) fn add(store: &FileStore, items: Vec<NewItem>, op: &Op) -> Result<Add
             None => loop {
                 let id = ItemId::numbered('w', next_id);
                 next_id += 1;
-                if !by_id.contains_key(&id) && session.row(&id)?.is_none() {
+                if !by_id.contains_key(&id) && !session.has(&id)? {
                     break id;
                 }
             },
         };
         if by_id.insert(id.clone(), drafts.len()).is_some()
-            || item.draft().id.is_some() && session.row(&id)?.is_some()
+            || item.draft().id.is_some() && session.has(&id)?
         {
             return Err(Error::Exists { id });
         }
@@ -143,7 +143,7 @@ fn resolve(
                 needs.push(Need::Here(*at));
                 continue;
             }
-            if session.row(&needed)?.is_some() {
+            if session.has(&needed)? {
                 needs.push(Need::There(needed));
                 continue;
             }
@@ -190,7 +190,7 @@ fn record_all(
     if records.is_empty() {
         return Ok(Vec::new());
     }
-    let _: Vec<Applied> = session.commit(&mut records).map_err(|error| match error {
+    let applied: Vec<Applied> = session.commit(&mut records).map_err(|error| match error {
         // The user counts in the order in which they were given.
         Error::New { at, why } => Error::New { at: order[at - 1] + 1, why },
         Error::Transition(crate::domain::work::TransitionError::Limit(why)) => {
@@ -199,8 +199,8 @@ fn record_all(
         other => other,
     })?;
     let mut found: Vec<Option<Found>> = vec![None; records.len()];
-    for (record, at) in records.into_iter().zip(order) {
-        let row = session.row(&record.item.id)?.map(|(_, row)| row).unwrap_or_default();
+    for ((record, done), at) in records.into_iter().zip(applied).zip(order) {
+        let row = Row { open_needs: done.open_needs, ..Row::default() };
         found[at] = Some(Session::found(&row, record));
     }
     Ok(found.into_iter().flatten().collect())
@@ -273,15 +273,14 @@ pub(super) fn import(store: &FileStore, items: Vec<Item>, op: &Op) -> Result<Add
     let (mut slots, mut new, mut taken) = (Vec::new(), Vec::new(), HashMap::new());
     for item in items {
         for need in &item.needs {
-            if !here.contains(need) && session.row(need)?.is_none() {
+            if !here.contains(need) && !session.has(need)? {
                 let (item, missing) = (item.id.to_string(), need.to_string());
                 return Err(DependencyError::Missing { item, missing }.into());
             }
         }
         if let Some(at) = taken.get(&item.id) {
             slots.push(Slot::New(*at));
-        } else if let Some((_, row)) = session.row(&item.id)? {
-            let record = session.record(&row)?;
+        } else if let Some((row, record)) = session.item(&item.id)? {
             slots.push(Slot::Old(Box::new(Session::found(&row, record))));
         } else {
             taken.insert(item.id.clone(), new.len());

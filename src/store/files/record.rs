@@ -138,8 +138,14 @@ impl Fields {
 
     /// Closes the object with the link to the line before it, and ends the line.
     pub(super) fn end(&mut self, prev: u64) -> Vec<u8> {
-        self.text("prev", &format!("{prev:016x}"));
-        self.out.extend_from_slice(b"}\n");
+        let mut line = self.text("prev", &format!("{prev:016x}")).close();
+        line.push(b'\n');
+        line
+    }
+
+    /// Closes the object.
+    pub(super) fn close(&mut self) -> Vec<u8> {
+        self.out.push(b'}');
         std::mem::take(&mut self.out)
     }
 }

@@ -237,15 +237,25 @@ impl<'a> Session<'a> {
         self.index.head.n + 1
     }
 
-    /// Finds an item's row.
-    pub(super) fn row(&self, id: &ItemId) -> Result<Option<(u32, Row)>> {
-        let number = self.index.row_of(id.as_str(), &mut |row| {
-            let line = self.logs.line(row.place).map_err(failure::index)?;
-            Ok::<_, RowError>(log::quick_id(&line).is_none_or(|found| found == id.as_str()))
-        });
-        let Some(number) = number.map_err(|e| e.0)? else { return Ok(None) };
-        let row = Row::load(&self.index.cells, number).map_err(failure::index)?;
-        Ok((row.n != 0).then_some((number, row)))
+    /// Finds an item with its row.
+    pub(super) fn item(&self, id: &ItemId) -> Result<Option<(Row, Record)>> {
+        let mut kept = None;
+        self.index
+            .row_of(id.as_str(), &mut |row| {
+                let record = self.record(row)?;
+                let is_it = record.item.id == *id;
+                if is_it {
+                    kept = Some((row.clone(), record));
+                }
+                Ok::<_, RowError>(is_it)
+            })
+            .map_err(|e| e.0)?;
+        Ok(kept)
+    }
+
+    /// Whether there is such an item.
+    pub(super) fn has(&self, id: &ItemId) -> Result<bool> {
+        Ok(self.item(id)?.is_some())
     }
 
     /// Reads the newest line of a row. If it is not what the index says, the index is thrown away.

@@ -66,8 +66,9 @@ pub(super) fn claim(store: &FileStore, want: &Want, op: &Op) -> Result<Claimed> 
     let (token, now) = (session.next_n(), op.now);
     let picked = match &want.id {
         Some(id) => {
-            let Some((_, row)) = session.row(id)? else { return not_found(store, id.as_str()) };
-            let record = session.record(&row)?;
+            let Some((row, record)) = session.item(id)? else {
+                return not_found(store, id.as_str());
+            };
             if record.item.status == Status::Active
                 && record.item.agent.as_ref() == Some(&want.agent)
             {
@@ -115,7 +116,6 @@ pub(super) fn claim(store: &FileStore, want: &Want, op: &Op) -> Result<Claimed> 
 }
 
 fn commit_one(mut session: Session<'_>, verb: &str, item: Item) -> Result<Changed> {
-    let id = item.id.clone();
     let mut records = [record(&session, session.next_n(), verb, item)];
     let applied = session.commit(&mut records)?;
     let mut unblocked = Vec::new();
@@ -123,7 +123,7 @@ fn commit_one(mut session: Session<'_>, verb: &str, item: Item) -> Result<Change
         let row = Row::load(&session.index.cells, *row).map_err(failure::index)?;
         unblocked.push(session.record(&row)?.item.id);
     }
-    let open_needs = session.row(&id)?.map_or(0, |(_, row)| row.open_needs);
+    let open_needs = applied.first().map_or(0, |a| a.open_needs);
     session.finish()?;
     let [record] = records;
     let found = Found { n: record.n, updated_at: record.at, open_needs, item: record.item };
@@ -224,8 +224,7 @@ pub(super) fn change(store: &FileStore, id: &ItemId, change: &Change, op: &Op) -
     if let Some(changed) = repeated(&session, change.verb())? {
         return Ok(changed);
     }
-    let Some((_, row)) = session.row(id)? else { return not_found(store, id.as_str()) };
-    let old = session.record(&row)?;
+    let Some((row, old)) = session.item(id)? else { return not_found(store, id.as_str()) };
     if let Change::Edit(edit) = change
         && !edit.add_needs.is_empty()
     {
@@ -244,7 +243,7 @@ pub(super) fn change(store: &FileStore, id: &ItemId, change: &Change, op: &Op) -
 /// Whether an item may wait for these as well.
 fn check_needs(session: &Session<'_>, item: &Item, more: &[ItemId]) -> Result<()> {
     for need in more {
-        if session.row(need)?.is_none() {
+        if !session.has(need)? {
             let (item, missing) = (item.id.to_string(), need.to_string());
             return Err(DependencyError::Missing { item, missing }.into());
         }
@@ -253,10 +252,8 @@ fn check_needs(session: &Session<'_>, item: &Item, more: &[ItemId]) -> Result<()
         if *id == item.id {
             return Ok(item.needs.iter().chain(more).cloned().collect());
         }
-        match session.row(id)? {
-            Some((_, row)) if row.status() != Some(Status::Done) => {
-                Ok(session.record(&row)?.item.needs)
-            }
+        match session.item(id)? {
+            Some((_, record)) if record.item.status != Status::Done => Ok(record.item.needs),
             _ => Ok(Vec::new()),
         }
     };
@@ -278,8 +275,9 @@ pub(super) fn assign(
     }
     let (mut records, mut open_needs) = (Vec::new(), Vec::new());
     for (id, agent) in moves {
-        let Some((_, row)) = session.row(id)? else { return not_found(store, id.as_str()) };
-        let old = session.record(&row)?;
+        let Some((row, old)) = session.item(id)? else {
+            return not_found(store, id.as_str());
+        };
         let change = Change::Assign(agent.clone());
         if let Ok(Outcome::Changed(item)) =
             transition::apply(&old.item, row.open_needs, &change, op.now)
