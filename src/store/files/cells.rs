@@ -195,7 +195,7 @@ struct Cell {
     len: usize,
     bytes: [u8; MAX_CELL],
     /// What stands in the file, once something else is to stand there.
-    filed: Option<Box<[u8; MAX_CELL]>>,
+    filed: Option<[u8; MAX_CELL]>,
     written: bool,
 }
 
@@ -280,6 +280,10 @@ impl Collected {
         let mut cell =
             Cell { area, at, len: bytes.len(), bytes: [0; MAX_CELL], filed: None, written };
         cell.bytes[..bytes.len()].copy_from_slice(bytes);
+        if self.cells.capacity() == 0 {
+            // What one operation on one item takes.
+            self.cells.reserve(48);
+        }
         self.places.insert((area, at), self.cells.len());
         self.cells.push(cell);
     }
@@ -306,7 +310,7 @@ impl Cells for Overlay {
         };
         let cell = &mut all.cells[*found];
         if !cell.written {
-            cell.filed = Some(Box::new(cell.bytes));
+            cell.filed = Some(cell.bytes);
             cell.written = true;
         }
         cell.bytes[..bytes.len()].copy_from_slice(bytes);
