@@ -36,7 +36,7 @@ impl Lock {
         Ok(Self(file))
     }
 
-    fn wait(file: &Arc<File>, timeout: Duration) -> Result<()> {
+    pub(super) fn wait(file: &Arc<File>, timeout: Duration) -> Result<()> {
         let (tell, hear) = channel();
         let waiter = Arc::clone(file);
         // The thread outlives a caller that gives up; what it then gets goes at once, with the
