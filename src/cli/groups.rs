@@ -10,7 +10,7 @@ use crate::output::style::{HEADER, LITERAL};
 const GROUPS: &[(&str, &[&str])] = &[
     ("Every day", &["add", "claim", "progress", "complete", "status"]),
     ("Work", &["work"]),
-    ("Store", &["init", "verify"]),
+    ("Store", &["init", "import", "verify"]),
     ("Help", &["help"]),
 ];
 

@@ -3,6 +3,7 @@
 mod context;
 mod failure;
 mod identity;
+mod import;
 mod init;
 mod status;
 mod table;
@@ -24,5 +25,6 @@ pub(crate) const NOUNS: &[Entry] = &[
     Entry::verb::<status::Args>("status"),
     Entry::noun("work", "Queue, claim and finish work", work::VERBS, work::build),
     Entry::verb::<init::Args>("init"),
+    Entry::verb::<import::Args>("import"),
     Entry::verb::<verify::Args>("verify"),
 ];

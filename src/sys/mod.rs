@@ -4,6 +4,7 @@ mod clock;
 mod env;
 pub mod fs;
 mod ids;
+pub mod input;
 mod plant;
 
 pub use clock::{Boot, Clock, FixedClock, SystemClock};

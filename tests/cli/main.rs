@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests stand outside the program")]
 
 mod env;
+mod import;
 mod shell;
 mod streams;
 mod work_add;

@@ -78,3 +78,13 @@ fn a_writer_without_a_store_makes_one_and_says_so() {
     assert!(out.err().contains("made a store at"), "{out}");
     assert!(!env.coord("add Two").err().contains("made a store"));
 }
+
+#[test]
+fn a_store_that_was_just_made_can_be_read() {
+    let env = TestEnv::new();
+    assert_eq!(env.json("status")["total"], 0);
+    assert_eq!(env.json("verify")["sound"], true);
+    let log = env.log();
+    assert_eq!(env.coord("init").code(), 0);
+    assert_eq!(env.log(), log, "a second init changes nothing");
+}

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::claims::{blank, life};
 use super::fields::{Fields, add, spoken};
+use super::life::{blank, life};
 use super::scan::name_of;
 use super::{Kind, MAX_YAML, Parsed, Place, Report};
 use crate::domain::name::{ItemId, Word};

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::claims::blank;
 use super::fields::add;
+use super::life::blank;
 use super::{Completion, Parsed, Record, Report, time};
 use crate::domain::name::ItemId;
 use crate::domain::time::rfc3339;
@@ -43,9 +43,7 @@ pub fn merge(sources: Vec<Source>, completions: Parsed<Completion>, now: DateTim
     for (index, source) in sources.into_iter().enumerate() {
         let mut report = source.parsed.report;
         for Record { place, value: item } in source.parsed.records {
-            if let Some(size) = too_large(&item) {
-                let most = Limits::ITEM_BYTES;
-                let reason = format!("it has {size} bytes, at most {most} are allowed");
+            if let Some(reason) = misfit(&item) {
                 report.read -= 1;
                 report.refused(&place, Some(item.id.as_str()), reason);
             } else if let Some(first) = at.get(&item.id) {
@@ -178,6 +176,16 @@ fn untie(merged: &mut Merged, at: &BTreeMap<ItemId, usize>) {
             report.mended(&super::Place::default(), Some(id.as_str()), reason);
         }
     }
+}
+
+/// Why an item breaks a limit, if it does.
+fn misfit(item: &Item) -> Option<String> {
+    if let Some(size) = too_large(item) {
+        return Some(format!("it has {size} bytes, at most {} are allowed", Limits::ITEM_BYTES));
+    }
+    let parts = item.needs.len();
+    (parts > Limits::LIST)
+        .then(|| format!("it has {parts} parts, at most {} are allowed", Limits::LIST))
 }
 
 /// The size of an item's texts and extra fields, if it is beyond the limit.

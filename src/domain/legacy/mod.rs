@@ -18,6 +18,7 @@ mod backlog;
 mod claims;
 mod completions;
 mod fields;
+mod life;
 mod merge;
 mod queue;
 mod scan;

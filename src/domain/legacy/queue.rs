@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::claims::{blank, life};
 use super::fields::{Fields, spoken};
+use super::life::{blank, life};
 use super::{Kind, Parsed, scan};
 use crate::domain::work::Item;
 
