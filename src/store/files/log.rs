@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 use super::failure;
-use super::record::{Control, FORMAT};
+use super::record::{Control, FORMAT, Slim};
 use super::rows::Place;
 use crate::store::{Error, Result};
 use crate::sys::fs::{Access, Dir};
@@ -203,4 +203,44 @@ pub(super) fn quick_n(line: &[u8]) -> Option<u64> {
     let rest = line.strip_prefix(b"{\"n\":")?;
     let digits = rest.iter().take_while(|c| c.is_ascii_digit()).count();
     std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+}
+
+/// Where the whole lines of a log end, and where the last of them begins.
+pub(super) fn tail(file: &File) -> io::Result<(u64, u64)> {
+    let len = file.metadata()?.len();
+    let mut chunk = vec![0; 1 << 16];
+    let (mut end, mut at) = (None, len);
+    while at > 0 {
+        let size = chunk.len().min(usize::try_from(at).unwrap_or(usize::MAX));
+        at -= size as u64;
+        file.read_exact_at(&mut chunk[..size], at)?;
+        for newline in memchr::memrchr_iter(b'\n', &chunk[..size]) {
+            let behind = at + newline as u64 + 1;
+            match end {
+                None => end = Some(behind),
+                Some(end) => return Ok((end, behind)),
+            }
+        }
+    }
+    Ok((end.unwrap_or(0), 0))
+}
+
+/// Where a transaction begins that was not written whole; it can only be at the end.
+pub(super) fn unfinished(file: &File) -> io::Result<Option<u64>> {
+    let more = |line: &[u8]| serde_json::from_slice::<Slim<'_>>(line).is_ok_and(|slim| slim.more);
+    let (end, last) = tail(file)?;
+    let len = u32::try_from(end - last).unwrap_or(u32::MAX);
+    if len == 0 || !more(&read_line(file, Place { segment: 0, at: last, len })?) {
+        return Ok(None);
+    }
+    let mut start = None;
+    let _ = scan(file, 0, 0, end, &mut |place, line| {
+        match (more(line), start) {
+            (true, None) => start = Some(place.at),
+            (true, Some(_)) => {}
+            (false, _) => start = None,
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(start)
 }

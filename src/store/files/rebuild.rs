@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use super::cells::MemCells;
 use super::failure;
 use super::head::Head;
 use super::index::{Facts, Index};
-use super::log::Logs;
+use super::log::{self, Logs};
 use super::record::{Control, Slim, chain};
 use super::rows::Place;
 use crate::domain::time::{Stamp, rfc3339};
@@ -59,17 +60,18 @@ impl Rebuilt {
 struct Pass<'a> {
     logs: &'a Logs,
     now: Stamp,
-    ops_since: String,
+    ops_since: Rc<str>,
     out: Rebuilt,
     segment: u32,
     line: u64,
     last_n: u64,
-    last_line: Vec<u8>,
+    /// The line before, and its link where every link is checked.
+    last: Option<Place>,
+    link: u64,
     links: Option<HashSet<u64>>,
     /// Whether every link is checked; else only where numbers jump.
     thorough: bool,
     forgiven: Control,
-    pending: Vec<(Place, Vec<u8>)>,
     error: Option<std::io::Error>,
     trailing_bad: Option<(u64, Fault)>,
     /// The link of the last line of the log before this one.
@@ -80,20 +82,21 @@ struct Pass<'a> {
 pub(super) fn run(logs: &Logs, boot: u64, now: Stamp, thorough: bool) -> Result<Rebuilt> {
     let ops_since = now.wall - chrono::TimeDelta::days(OPS_DAYS);
     let index = Index { cells: MemCells::default(), head: Head::new(boot) };
-    let out = Rebuilt { index, faults: Vec::new(), seams: Vec::new(), lines: 0, cut: None };
+    let cut = log::unfinished(&logs.live).map_err(failure::index)?;
+    let out = Rebuilt { index, faults: Vec::new(), seams: Vec::new(), lines: 0, cut };
     let mut pass = Pass {
         logs,
         now,
-        ops_since: rfc3339(ops_since),
+        ops_since: rfc3339(ops_since).into(),
         out,
         segment: u32::MAX,
         line: 0,
         last_n: 0,
-        last_line: Vec::new(),
+        last: None,
+        link: 0,
         links: thorough.then(HashSet::new),
         thorough,
         forgiven: Control::default(),
-        pending: Vec::new(),
         error: None,
         trailing_bad: None,
         sealed_end: None,
@@ -104,16 +107,18 @@ pub(super) fn run(logs: &Logs, boot: u64, now: Stamp, thorough: bool) -> Result<
 
 impl Pass<'_> {
     fn line(&mut self, place: Place, line: &[u8]) -> ControlFlow<()> {
+        let current = u64::from(place.segment) == self.logs.segment;
+        if current && self.out.cut.is_some_and(|cut| place.at >= cut) {
+            return ControlFlow::Break(());
+        }
         if place.segment != self.segment {
-            self.sealed_end = (self.line > 0).then(|| chain(&self.last_line));
+            self.sealed_end = if self.line > 0 { Some(self.last_link()) } else { None };
             self.segment = place.segment;
             self.line = 0;
-            // A sealed log is whole: what it began and did not end was cut when it was live.
-            self.pending.clear();
         }
         self.line += 1;
         self.out.lines += 1;
-        if u64::from(place.segment) == self.logs.segment {
+        if current {
             let head = &mut self.out.index.head;
             head.lines += 1;
             head.last_at = place.at;
@@ -121,16 +126,25 @@ impl Pass<'_> {
         if let Some((_, fault)) = self.trailing_bad.take() {
             self.out.faults.push(fault);
         }
+        let hash = if self.thorough { chain(line) } else { 0 };
         if let Err(error) = self.take(place, line) {
             self.error = Some(error);
             return ControlFlow::Break(());
         }
         if let Some(links) = &mut self.links {
-            links.insert(chain(line));
+            links.insert(hash);
         }
-        self.last_line.clear();
-        self.last_line.extend_from_slice(line);
+        (self.last, self.link) = (Some(place), hash);
         ControlFlow::Continue(())
+    }
+
+    /// The link of the line before.
+    fn last_link(&self) -> u64 {
+        if self.thorough {
+            return self.link;
+        }
+        let line = self.last.and_then(|place| self.logs.line(place).ok());
+        line.map_or(0, |line| chain(&line))
     }
 
     fn fault(&self, place: Place, kind: FaultKind) -> Fault {
@@ -149,30 +163,17 @@ impl Pass<'_> {
             self.control(place, line, &slim);
             return Ok(());
         }
-        let facts = Facts::from_slim(&slim, self.now, &self.ops_since);
-        if facts.is_none() || slim.n == 0 {
+        let ops_since = Rc::clone(&self.ops_since);
+        let facts = Facts::from_slim(&slim, self.now, &ops_since).filter(|_| slim.n > 0);
+        let Some(facts) = facts else {
             self.unreadable(place, line, "a field is missing or not what it should be".to_owned());
             return Ok(());
-        }
+        };
         if !slim.carried {
             self.check_order(place, &slim);
-        } else if self.thorough && slim.prev() != Some(chain(&self.last_line)) {
+        } else if self.thorough && slim.prev() != Some(self.last_link()) {
             self.out.faults.push(self.fault(place, FaultKind::Broken));
         }
-        // A transaction counts when its last line is there.
-        if slim.more {
-            self.pending.push((place, line.to_vec()));
-            return Ok(());
-        }
-        for (place, line) in std::mem::take(&mut self.pending) {
-            self.apply(place, &line)?;
-        }
-        self.apply(place, line)
-    }
-
-    fn apply(&mut self, place: Place, line: &[u8]) -> std::io::Result<()> {
-        let Ok(slim) = serde_json::from_slice::<Slim<'_>>(line) else { return Ok(()) };
-        let Some(facts) = Facts::from_slim(&slim, self.now, &self.ops_since) else { return Ok(()) };
         let applied = self.out.index.apply(&facts, place)?;
         if applied.twin {
             let created = slim.created_at.as_deref().unwrap_or_default().to_owned();
@@ -212,7 +213,7 @@ impl Pass<'_> {
             // What was carried over before it has its old numbers; from here they go on.
             self.last_n = control.n;
             let sealed = control.sealed_end.and_then(|end| u64::from_str_radix(&end, 16).ok());
-            let fits = slim.prev() == Some(chain(&self.last_line))
+            let fits = slim.prev() == Some(self.last_link())
                 && self.sealed_end.is_none_or(|end| sealed == Some(end));
             if self.thorough && !fits {
                 self.out.faults.push(self.fault(place, FaultKind::Broken));
@@ -233,7 +234,7 @@ impl Pass<'_> {
         if !jumps && !self.thorough {
             return;
         }
-        let follows = self.last_line.is_empty() || slim.prev() == Some(chain(&self.last_line));
+        let follows = self.last.is_none() || slim.prev() == Some(self.last_link());
         if follows {
             return;
         }
@@ -276,11 +277,14 @@ impl Pass<'_> {
         if let Some(error) = self.error {
             return Err(failure::index(error));
         }
-        let mut cut = self.pending.first().map(|(place, _)| place.at);
-        if let Some((at, fault)) = self.trailing_bad {
+        let mut cut = self.out.cut;
+        if let Some((at, fault)) = self.trailing_bad.take() {
             // Whole lines may have been damaged by hand, so only what no write of ours can be is cut.
             let torn = matches!(&fault.kind, FaultKind::Unreadable { .. })
-                && memchr::memchr(0, &self.last_line).is_some();
+                && self
+                    .last
+                    .and_then(|p| self.logs.line(p).ok())
+                    .is_some_and(|line| memchr::memchr(0, &line).is_some());
             if torn {
                 cut = Some(cut.map_or(at, |c| c.min(at)));
             } else {
@@ -299,9 +303,10 @@ impl Pass<'_> {
             }
             FaultKind::Broken => true,
         });
+        let link = self.last_link();
         let head = &mut self.out.index.head;
         head.segment = self.logs.segment;
-        head.last_link = chain(&self.last_line);
+        head.last_link = link;
         head.damaged = u64::from(self.out.faults.iter().any(|f| f.kind != FaultKind::Broken));
         self.out.index.settle_mentions().map_err(failure::index)?;
         Ok(self.out)

@@ -214,12 +214,7 @@ impl<'a> Session<'a> {
     /// A last line without a line break: an editor's habit if it can be read, else a torn write.
     fn mend_end(&mut self) -> Result<()> {
         let len = look(&self.logs.live).map_err(|e| self.live_failed(e))?.1;
-        let (mut end, segment) = (0, u32::try_from(self.logs.segment).unwrap_or(0));
-        let _ = log::scan(&self.logs.live, segment, 0, u64::MAX, &mut |place, _| {
-            end = place.at + u64::from(place.len);
-            ControlFlow::Continue(())
-        })
-        .map_err(|e| self.live_failed(e))?;
+        let (end, _) = log::tail(&self.logs.live).map_err(|e| self.live_failed(e))?;
         if end == len {
             return Ok(());
         }
