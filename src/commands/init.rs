@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::{Context, Verb, from_store};
 use crate::error::Result;
 use crate::output::{Screen, View};
-use crate::store;
 use crate::store::files::{FileStore, Options};
+use crate::store::{self, Store as _};
 
 /// Make a store in the working directory
 ///
@@ -41,12 +41,17 @@ impl Verb for Args {
         cx.place_here()?;
         let options = cx.options(false)?;
         let dir = options.dir.clone();
-        let made = match FileStore::open(options.clone()) {
+        // A directory alone is no store: readers look for the log, which the first transaction makes.
+        let there = FileStore::open(options.clone()).and_then(|store| store.summary());
+        let made = match there {
             Err(store::Error::Missing { .. }) => {
-                FileStore::open(Options { create: true, ..options }).map_err(from_store)?;
+                let op = cx.op(None)?;
+                let made = FileStore::open(Options { create: true, ..options });
+                made.and_then(|mut s| s.import(Vec::new(), &op)).map_err(from_store)?;
                 true
             }
-            other => other.map(|_| false).map_err(from_store)?,
+            Err(store::Error::Damaged { .. }) | Ok(_) => false,
+            Err(error) => return Err(from_store(error)),
         };
         cx.ui.emit(&Made { dir: dir.display().to_string(), made })?;
         Ok(())
