@@ -11,6 +11,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Every day", &["add", "claim", "progress", "complete", "status"]),
     ("Work", &["work"]),
     ("Store", &["init", "import", "verify"]),
+    ("Try it", &["bench"]),
     ("Help", &["help"]),
 ];
 

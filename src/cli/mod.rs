@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::commands::Context;
+use crate::commands::{Context, bench};
 use crate::error::{Error, Result};
 use crate::output::Ui;
 use crate::sys::{Clock, Env, RandomIds, SystemClock};
@@ -27,6 +27,9 @@ pub fn command() -> clap::Command {
 /// Runs the program.
 pub fn main(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
     let argv: Vec<OsString> = argv.into_iter().collect();
+    if let Some(code) = bench::bare::run(&argv) {
+        return code;
+    }
     let env = Env::Process;
     // Enough of the flags to show an error as it was asked for, whatever else is wrong.
     let early = early::Early::scan(&argv, &env);

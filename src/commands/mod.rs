@@ -1,5 +1,6 @@
 //! One folder per noun, one file per verb: arguments in, a view out; the rules are not here.
 
+pub(crate) mod bench;
 mod context;
 mod failure;
 mod identity;
@@ -27,4 +28,5 @@ pub(crate) const NOUNS: &[Entry] = &[
     Entry::verb::<init::Args>("init"),
     Entry::verb::<import::Args>("import"),
     Entry::verb::<verify::Args>("verify"),
+    Entry::noun("bench", "Measure this program on this machine", bench::VERBS, bench::build),
 ];

@@ -5,9 +5,12 @@ mod env;
 pub mod fs;
 mod ids;
 pub mod input;
+pub mod measure;
 mod plant;
+mod scratch;
 
 pub use clock::{Boot, Clock, FixedClock, SystemClock};
 pub use env::Env;
 pub use ids::{Ids, RandomIds, SequentialIds};
 pub use plant::plant;
+pub use scratch::Scratch;

@@ -1,0 +1,149 @@
+//! Rounds in which every operation runs once, in an order that shifts: whatever else the machine is
+//! doing meets all of them alike.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::sys::Clock;
+use crate::sys::measure::{Program, run};
+
+use super::rivals::Rival;
+use super::stage::{Coord, answer, failed};
+use super::stats::Times;
+
+/// One thing that is done in every round.
+pub(super) enum Track {
+    /// A program that changes nothing that matters to its next run.
+    Plain {
+        /// The operation's name.
+        name: &'static str,
+        /// Items in its store; 0 where there is none.
+        items: u64,
+        /// What runs.
+        program: Program,
+    },
+    /// Add an item, claim one, complete it: the number of open items stays what it is.
+    Life {
+        /// Items in the store.
+        items: u64,
+        /// The store.
+        coord: Coord,
+    },
+    /// The same claim and completion by the store alone; the item is added unmeasured.
+    Bare {
+        /// Items in the store.
+        items: u64,
+        /// The store.
+        coord: Coord,
+        /// Whether the operations wait for the disk.
+        sync: bool,
+    },
+    /// A competitor's claim.
+    Rival {
+        /// The operation's name.
+        name: &'static str,
+        /// Items in its state.
+        items: u64,
+        /// The competitor.
+        rival: Rival,
+        /// It takes part in one round of so many.
+        every: u64,
+    },
+}
+
+/// All times that were taken.
+#[derive(Debug, Default)]
+pub(super) struct Taken(BTreeMap<(&'static str, u64), Vec<Duration>>);
+
+impl Taken {
+    /// The figures of an operation; nothing if it was not measured.
+    pub(super) fn times(&self, name: &'static str, items: u64) -> Option<Times> {
+        self.0.get(&(name, items)).and_then(|runs| Times::of(runs))
+    }
+
+    /// Every operation with its figures, by name and size.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, u64, Times)> + '_ {
+        self.0.iter().filter_map(|(&(name, items), runs)| Some((name, items, Times::of(runs)?)))
+    }
+
+    fn note(&mut self, name: &'static str, items: u64, time: Duration) {
+        self.0.entry((name, items)).or_default().push(time);
+    }
+}
+
+/// Rounds before the first one that counts.
+const WARM: u64 = 3;
+
+/// Runs all tracks in `rounds` rounds; `told` hears after each.
+pub(super) fn rounds(
+    tracks: &[Track],
+    rounds: u64,
+    clock: &dyn Clock,
+    mut told: impl FnMut(u64),
+) -> Result<Taken> {
+    let mut taken = Taken::default();
+    let count = tracks.len();
+    for round in 0..rounds + WARM {
+        if round == WARM {
+            taken = Taken::default();
+        }
+        let shift = usize::try_from(round).unwrap_or(0) % count.max(1);
+        for track in tracks.iter().cycle().skip(shift).take(count) {
+            track.run(round, clock, &mut taken)?;
+        }
+        told(round.saturating_sub(WARM));
+    }
+    Ok(taken)
+}
+
+impl Track {
+    fn run(&self, round: u64, clock: &dyn Clock, taken: &mut Taken) -> Result<()> {
+        // The answer of a program that has to succeed, and its time.
+        let go = |program: &Program| -> Result<(String, Duration)> {
+            let run = run(program, clock).map_err(failed)?;
+            Ok((answer(&run, program)?, run.time))
+        };
+        match self {
+            Self::Plain { name, items, program } => {
+                let (_, time) = go(program)?;
+                taken.note(name, *items, time);
+            }
+            Self::Life { items, coord } => {
+                let (_, time) = go(&coord.whole(&["add", "-q", "A piece of work"]))?;
+                taken.note("add", *items, time);
+                let (id, time) = go(&coord.whole(&["claim", "-q"]))?;
+                taken.note("claim", *items, time);
+                let (_, time) = go(&coord.whole(&["progress", &id, "50"]))?;
+                taken.note("progress", *items, time);
+                let (_, time) = go(&coord.whole(&["complete", &id]))?;
+                taken.note("complete", *items, time);
+            }
+            Self::Bare { items, coord, sync } => {
+                let words = if *sync {
+                    ["claim", "complete", "store claim", "store complete"]
+                } else {
+                    [
+                        "claim-unsynced",
+                        "complete-unsynced",
+                        "store claim unsynced",
+                        "store complete unsynced",
+                    ]
+                };
+                go(&coord.whole(&["add", "-q", "A piece of work"]))?;
+                let (id, time) = go(&coord.bare(&[words[0]]))?;
+                taken.note(words[2], *items, time);
+                let (_, time) = go(&coord.bare(&[words[1], &id]))?;
+                taken.note(words[3], *items, time);
+            }
+            Self::Rival { name, items, rival, every } => {
+                if round.is_multiple_of(*every) {
+                    let (id, time) = go(rival.claim())?;
+                    taken.note(name, *items, time);
+                    go(&rival.undo(&id))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

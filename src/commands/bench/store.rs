@@ -1,0 +1,448 @@
+//! `coord bench store`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::contention::{Crowd, Cycle};
+use super::counters::Counters;
+use super::report::{Count, Machine, Operation, Rebuild, StoreReport, Throughput};
+use super::rivals::Rival;
+use super::rounds::{Taken, Track, rounds};
+use super::stage::{Coord, Stage, answer, failed};
+use super::stats::{Times, tenth, thousandth};
+use super::targets::{Target, regressions};
+use super::yardstick::Yardstick;
+use crate::commands::{Context, Verb};
+use crate::error::Result;
+use crate::sys::Scratch;
+use crate::sys::measure::{load, peak_memory, run, settle};
+
+/// Measure the store against what the machine can do at best
+///
+/// Runs whole processes side by side in one scratch directory: the physical limit of a durable
+/// command (lock, append, flush), the store alone, the whole program, and, where they are
+/// installed, SQLite and a shell script with jq. Every figure is a ratio of two things measured in
+/// the same run, so that it can be compared between machines.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  coord bench store                          Up to 100,000 items, about two minutes
+  coord bench store --sizes 100,1000         A quick look
+  coord bench store --full --check           Up to 1,000,000 items; exit 10 if a target is missed
+  coord bench store --save base.json         Keep the figures…
+  coord bench store --baseline base.json     …and exit 10 if they have become worse")]
+pub(crate) struct Args {
+    /// Numbers of open items to measure at, separated by commas
+    #[arg(
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        default_value = "100,1000,10000,100000"
+    )]
+    #[arg(value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
+    sizes: Vec<u64>,
+
+    /// Also with 1,000,000 items
+    #[arg(long)]
+    full: bool,
+
+    /// How often each operation is measured
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    rounds: u64,
+
+    /// How many processes work at once where many do
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1000))]
+    workers: u64,
+
+    /// Measure in this directory instead of the one for temporary files
+    #[arg(long = "in", value_name = "DIR")]
+    place: Option<PathBuf>,
+
+    /// Leave the measured stores where they are
+    #[arg(long)]
+    keep: bool,
+
+    /// Exit with 10 if a target is missed
+    #[arg(long)]
+    check: bool,
+
+    /// Write the figures to a file
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+
+    /// Compare with figures that were saved, and exit with 10 if one has become worse
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+
+    /// How much worse a figure may be than the baseline: 0.2 is a fifth
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2, requires = "baseline")]
+    tolerance: f64,
+}
+
+/// Items in the store that many processes work on, so that it does not run dry.
+const CROWDED: u64 = 20_000;
+
+/// Slices of work of a crowd, the competitors taking turns.
+const SLICES: u64 = 3;
+
+/// Cycles in a slice, for each round that was asked for.
+const CYCLES: u64 = 5;
+
+/// Items at which competitors are measured whose cost grows with them, and at which is counted.
+const USUAL: u64 = 1000;
+
+/// How long a command may take that is watched for its memory.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+impl Verb for Args {
+    fn run(self, cx: &mut Context) -> Result<()> {
+        let load = load();
+        let before = self.baseline.as_deref().map(super::saved_targets).transpose()?;
+        let mut sizes = self.sizes.clone();
+        if self.full {
+            sizes.push(1_000_000);
+        }
+        sizes.sort_unstable();
+        sizes.dedup();
+        let mut scratch =
+            Scratch::new(self.place.as_deref(), "coord-bench", &cx.env, cx.ids.as_ref())
+                .map_err(failed)?;
+        if self.keep {
+            scratch.keep();
+        }
+        let bench = Bench::prepare(cx, &scratch, &sizes)?;
+        let taken = bench.rounds(cx, self.rounds)?;
+        let crowds = bench.crowds(cx, self.workers, self.rounds)?;
+        let claim_peak = bench.claim_peak(cx)?;
+        let rebuilds = bench.rebuilds(cx)?;
+        let counts = bench.counts(cx, scratch.path())?;
+        let targets = targets(&taken, &crowds, claim_peak, &rebuilds, &counts, &sizes);
+        let limit = taken.times("limit", 0);
+        let empty = taken.times("empty process", 0);
+        let against =
+            |times: Times, base: Option<Times>| base.map(|b| times.median_us / b.median_us);
+        let report = StoreReport {
+            machine: Machine::here(&bench.yardstick, scratch.path(), load)?,
+            rounds: self.rounds,
+            operations: taken
+                .all()
+                .map(|(name, items, times)| Operation {
+                    name,
+                    items: (items > 0).then_some(items),
+                    times,
+                    x_limit: against(times, limit).map(thousandth),
+                    x_empty: against(times, empty).map(thousandth),
+                })
+                .collect(),
+            crowds: crowds
+                .iter()
+                .map(|(name, crowd)| Throughput {
+                    name,
+                    workers: self.workers,
+                    cycles_per_s: crowd.per_second().map(tenth),
+                    times: Times::of(&crowd.first),
+                })
+                .collect(),
+            claim_peak_bytes: claim_peak,
+            rebuilds,
+            counts,
+            regressions: before
+                .map_or_else(Vec::new, |b| regressions(&b, &targets, self.tolerance)),
+            targets,
+            kept_in: self.keep.then(|| scratch.path().display().to_string()),
+        };
+        if let Some(file) = &self.save {
+            super::save(file, &report)?;
+        }
+        cx.ui.emit(&report)?;
+        super::verdict(&report.targets, &report.regressions, self.check)
+    }
+}
+
+/// Everything that is measured, ready to be.
+struct Bench {
+    yardstick: Yardstick,
+    exe: PathBuf,
+    stages: Vec<Stage>,
+    crowded: Stage,
+    limit_dir: PathBuf,
+    sqlite: Option<Rival>,
+    script: Option<Rival>,
+}
+
+impl Bench {
+    fn prepare(cx: &mut Context, scratch: &Scratch, sizes: &[u64]) -> Result<Self> {
+        let exe = std::env::current_exe().map_err(failed)?;
+        let dir = |name: &str| -> Result<PathBuf> {
+            let dir = scratch.path().join(name);
+            std::fs::create_dir(&dir).map_err(failed)?;
+            Ok(dir)
+        };
+        let all = sizes.iter().sum::<u64>() + CROWDED;
+        let mut progress = cx.ui.progress(all, "filling stores", cx.clock.monotonic());
+        let mut made = 0;
+        let mut fill = |items: u64, name: String| -> Result<Stage> {
+            let stage =
+                Stage::fill(scratch.path().join(name), items, &cx.clock, cx.ids.as_ref(), |n| {
+                    progress.set(made + n, all, cx.clock.monotonic());
+                })?;
+            made += items;
+            Ok(stage)
+        };
+        let stages = sizes
+            .iter()
+            .map(|&items| fill(items, format!("store-{items}")))
+            .collect::<Result<Vec<_>>>()?;
+        let crowded = fill(CROWDED, "store-crowd".to_owned())?;
+        progress.finish();
+        let clock = cx.clock.as_ref();
+        let sqlite = Rival::sqlite(&dir("sqlite")?, USUAL, &cx.env, clock)?;
+        let script = Rival::script(&dir("script")?, USUAL, &cx.env)?;
+        let bench = Self {
+            yardstick: Yardstick::find(&exe),
+            exe,
+            stages,
+            crowded,
+            limit_dir: dir("limit")?,
+            sqlite,
+            script,
+        };
+        settle();
+        Ok(bench)
+    }
+
+    fn coord(&self, stage: &Stage) -> Coord {
+        Coord::new(&self.exe, &stage.dir)
+    }
+
+    fn rounds(&self, cx: &mut Context, count: u64) -> Result<Taken> {
+        let plain = |name, items, program| Track::Plain { name, items, program };
+        let limit = |sync| self.yardstick.append(&self.limit_dir, sync);
+        let mut tracks = vec![
+            plain("empty process", 0, self.yardstick.empty()),
+            plain("limit", 0, limit(true)),
+            plain("limit unsynced", 0, limit(false)),
+        ];
+        for stage in &self.stages {
+            let (items, coord) = (stage.items, self.coord(stage));
+            tracks.push(plain(
+                "list --limit 10",
+                items,
+                coord.whole(&["work", "list", "--limit", "10"]),
+            ));
+            tracks.push(Track::Bare { items, coord: coord.clone(), sync: true });
+            tracks.push(Track::Life { items, coord });
+        }
+        if let Some(stage) = self.stages.first() {
+            let (items, coord) = (stage.items, self.coord(stage));
+            tracks.push(plain("version", 0, coord.whole(&["--version"])));
+            tracks.push(plain("heartbeat", items, coord.whole(&["agent", "heartbeat"])));
+            tracks.push(plain("store heartbeat", items, coord.bare(&["heartbeat"])));
+            tracks.push(Track::Bare { items, coord, sync: false });
+        }
+        for (name, rival, every) in
+            [("sqlite claim", &self.sqlite, 1), ("script claim", &self.script, 5)]
+        {
+            if let Some(rival) = rival.clone() {
+                tracks.push(Track::Rival { name, items: USUAL, rival, every });
+            }
+        }
+        let mut progress = cx.ui.progress(count, "measuring", cx.clock.monotonic());
+        let clock = cx.clock.as_ref();
+        let taken = rounds(&tracks, count, clock, |n| progress.set(n, count, clock.monotonic()))?;
+        progress.finish();
+        Ok(taken)
+    }
+
+    /// The limit and the program in turn, each with as many processes at once.
+    fn crowds(
+        &self,
+        cx: &mut Context,
+        workers: u64,
+        rounds: u64,
+    ) -> Result<Vec<(&'static str, Crowd)>> {
+        let coord = self.coord(&self.crowded);
+        let append = || self.yardstick.append(&self.limit_dir, true);
+        let mut cycles = vec![
+            ("limit", Cycle { first: Box::new(append), second: Box::new(|_: &str| append()) }),
+            (
+                "coord",
+                Cycle {
+                    first: Box::new(|| coord.whole(&["claim", "-q"])),
+                    second: Box::new(|id: &str| coord.whole(&["complete", id])),
+                },
+            ),
+        ];
+        if let Some(rival) = &self.sqlite {
+            // Its items go round: a claimed one is made pending again.
+            let first = Box::new(|| rival.claim().clone());
+            cycles.push(("sqlite", Cycle { first, second: Box::new(|id: &str| rival.undo(id)) }));
+        }
+        let mut crowds: Vec<_> = cycles.iter().map(|(name, _)| (*name, Crowd::default())).collect();
+        let mut progress = cx.ui.progress(SLICES, "a crowd", cx.clock.monotonic());
+        // So many that the store does not run dry.
+        let count = (CYCLES * rounds).min(CROWDED / SLICES / 2);
+        for slice in 0..SLICES {
+            for ((_, cycle), (_, crowd)) in cycles.iter().zip(&mut crowds) {
+                crowd.extend(super::contention::crowd(cycle, workers, count, cx.clock.as_ref())?);
+            }
+            progress.set(slice + 1, SLICES, cx.clock.monotonic());
+        }
+        progress.finish();
+        Ok(crowds)
+    }
+
+    /// The memory of a claim in the largest store.
+    fn claim_peak(&self, cx: &Context) -> Result<Option<u64>> {
+        let Some(stage) = self.stages.last() else { return Ok(None) };
+        let claim = self.coord(stage).whole(&["claim", "-q"]);
+        peak_memory(&claim, PATIENCE, cx.clock.as_ref()).map_err(failed)
+    }
+
+    /// What it costs to make the index anew, at every size.
+    fn rebuilds(&self, cx: &Context) -> Result<Vec<Rebuild>> {
+        let mut rebuilds = Vec::new();
+        for stage in &self.stages {
+            let claim = self.coord(stage).whole(&["claim", "-q"]);
+            drop_index(stage)?;
+            let timed = run(&claim, cx.clock.as_ref()).map_err(failed)?;
+            answer(&timed, &claim)?;
+            drop_index(stage)?;
+            let peak_bytes = peak_memory(&claim, PATIENCE, cx.clock.as_ref()).map_err(failed)?;
+            let time_ms = tenth(timed.time.as_secs_f64() * 1e3);
+            rebuilds.push(Rebuild { items: stage.items, time_ms, peak_bytes });
+        }
+        Ok(rebuilds)
+    }
+
+    fn counts(&self, cx: &Context, scratch: &Path) -> Result<Vec<Count>> {
+        let counters = Counters::new(&cx.env, cx.clock.as_ref(), scratch);
+        let Some(stage) = self.stages.iter().rfind(|s| s.items <= USUAL).or(self.stages.first())
+        else {
+            return Ok(Vec::new());
+        };
+        let coord = self.coord(stage);
+        let programs = [
+            ("empty process", self.yardstick.empty()),
+            ("limit", self.yardstick.append(&self.limit_dir, true)),
+            ("store start", coord.start()),
+            ("store claim", coord.bare(&["claim"])),
+            ("version", coord.whole(&["--version"])),
+            ("claim", coord.whole(&["claim", "-q"])),
+        ];
+        programs
+            .into_iter()
+            .map(|(name, program)| {
+                Ok(Count {
+                    name,
+                    instructions: counters.instructions(&program)?,
+                    system_calls: counters.system_calls(&program)?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Takes the index away, as after a power loss.
+fn drop_index(stage: &Stage) -> Result<()> {
+    match std::fs::remove_dir_all(stage.dir.join(".index")) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(failed(e)),
+        _ => Ok(()),
+    }
+}
+
+/// The figures that have a target.
+fn targets(
+    taken: &Taken,
+    crowds: &[(&'static str, Crowd)],
+    claim_peak: Option<u64>,
+    rebuilds: &[Rebuild],
+    counts: &[Count],
+    sizes: &[u64],
+) -> Vec<Target> {
+    let median = |name, items| taken.times(name, items).map(|t| t.median_us);
+    let over = |a: Option<f64>, b: Option<f64>| Some(a? / b?);
+    let worst = |name: &'static str| {
+        let ratios = sizes.iter().filter_map(|&n| over(median(name, n), median("limit", 0)));
+        ratios.reduce(f64::max)
+    };
+    let (first, last) = (sizes.first().copied(), sizes.last().copied());
+    let ends = |name: &'static str, from: Option<u64>| {
+        over(last.and_then(|n| median(name, n)), from.and_then(|n| median(name, n)))
+            .filter(|_| from != last)
+    };
+    let empty = median("empty process", 0);
+    let at_first = |name: &'static str| first.and_then(|n| median(name, n));
+    let crowd = |name: &str| crowds.iter().find(|(n, _)| *n == name).map(|(_, c)| c);
+    let per_second = |name: &str| crowd(name).and_then(Crowd::per_second);
+    let p99 = |name: &str| crowd(name).and_then(|c| Times::of(&c.first)).map(|t| t.p99_us);
+    let million = rebuilds.iter().find(|r| r.items == 1_000_000);
+    let usual = sizes.iter().copied().rfind(|&n| n <= USUAL).or(first);
+    let claim = usual.and_then(|n| median("claim", n));
+    let instructions = |name| counted(counts, name, |c| c.instructions);
+    let calls = |name| counted(counts, name, |c| c.system_calls);
+    let less = |a: Option<f64>, b: Option<f64>| Some(a? - b?);
+    let store_part = less(instructions("store claim"), instructions("store start"));
+    let store_calls = less(calls("store claim"), calls("store start"));
+    let no_sizes = "needs two sizes";
+    let at_most = Target::at_most;
+    let at_least = Target::at_least;
+    vec![
+        at_most(
+            "store-claim",
+            "a claim by the store alone, against the limit; worst size",
+            "x",
+            1.3,
+        )
+        .with(worst("store claim"), "no sizes"),
+        at_most("store-complete", "a completion by the store alone, against the limit", "x", 1.3)
+            .with(worst("store complete"), "no sizes"),
+        at_most("claim", "a claim by the whole program, against the limit; worst size", "x", 1.9)
+            .with(worst("claim"), "no sizes"),
+        at_most("complete", "a completion by the whole program, against the limit", "x", 1.9)
+            .with(worst("complete"), "no sizes"),
+        at_most("growth", "a claim with the most items, against the fewest", "x", 1.25)
+            .with(ends("claim", first), no_sizes),
+        at_least("throughput", "many processes at once: cycles, against the limit's", "x", 0.75)
+            .with(over(per_second("coord"), per_second("limit")), "no crowd"),
+        at_most("p99", "many processes at once: slow claims, against the limit's", "x", 1.5)
+            .with(over(p99("coord"), p99("limit")), "no crowd"),
+        at_most(
+            "unsynced",
+            "a claim by the store alone without flush, against an empty process",
+            "x",
+            1.6,
+        )
+        .with(over(at_first("store claim unsynced"), empty), "no sizes"),
+        at_most("heartbeat", "a heartbeat by the store alone, against an empty process", "x", 1.1)
+            .with(over(at_first("store heartbeat"), empty), "no sizes"),
+        at_most("list-growth", "`list --limit 10` with the most items, against 1,000", "x", 3.0)
+            .with(ends("list --limit 10", usual), no_sizes),
+        at_most("claim-memory", "memory of a claim with the most items", "MiB", 4.0)
+            .with(claim_peak.map(mebibytes), "its memory could not be read"),
+        at_most("rebuild-memory", "memory to make the index of 1,000,000 items anew", "MiB", 400.0)
+            .with(million.and_then(|r| r.peak_bytes).map(mebibytes), "only with `--full`"),
+        at_least("sqlite", "a claim with SQLite, against ours", "x", 3.0)
+            .with(over(median("sqlite claim", USUAL), claim), "sqlite3 is not installed"),
+        at_least("script", "a claim with bash and jq at 1,000 items, against ours", "x", 50.0)
+            .with(over(median("script claim", USUAL), claim), "bash or jq is not installed"),
+        at_most("store-instructions", "instructions of the store's part of a claim", "", 100_000.0)
+            .with(store_part, "valgrind is not installed"),
+        at_most("store-calls", "system calls of the store's part of a claim", "", 80.0)
+            .with(store_calls, "strace is not installed"),
+        at_most("claim-instructions", "instructions of a claim outside the store", "", 350_000.0)
+            .with(less(instructions("claim"), store_part), "valgrind is not installed"),
+    ]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures stay far below 2^52")]
+fn counted(counts: &[Count], name: &str, get: fn(&Count) -> Option<u64>) -> Option<f64> {
+    counts.iter().find(|c| c.name == name).and_then(get).map(|n| n as f64)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures stay far below 2^52")]
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / 1_048_576.0
+}
