@@ -70,15 +70,15 @@ pub(super) enum Run {
 }
 
 fn root() -> Command {
-    let root = Command::new("coord")
+    Global::augment_args(Command::new("coord"))
         .about("Share work between agents, developers and CI jobs")
+        .long_about(None)
         .version(VERSION)
         .styles(STYLES)
         .max_term_width(100)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .disable_help_subcommand(true);
-    Global::augment_args(root)
+        .disable_help_subcommand(true)
 }
 
 /// The tree with nothing built below the nouns but what will be typed.

@@ -8,7 +8,10 @@ mod import;
 mod shell;
 mod streams;
 mod work_add;
+mod work_assign;
 mod work_claim;
+mod work_life;
+mod work_list;
 
 #[test]
 fn no_test_file_is_forgotten() {

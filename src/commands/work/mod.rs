@@ -1,8 +1,10 @@
 //! `coord work`.
 
 pub(crate) mod add;
+mod assign;
 pub(crate) mod claim;
 pub(crate) mod complete;
+mod edit;
 mod held;
 mod input;
 mod list;
@@ -26,6 +28,8 @@ pub(super) const VERBS: &[Entry] = &[
     Entry::verb::<release::Args>("release"),
     Entry::verb::<list::Args>("list"),
     Entry::verb::<show::Args>("show"),
+    Entry::verb::<edit::Args>("edit"),
+    Entry::verb::<assign::Args>("assign"),
 ];
 
 /// Adds them to the command.

@@ -6,6 +6,7 @@ mod lease;
 mod new;
 mod pick;
 mod query;
+pub mod route;
 pub mod transition;
 
 pub use dependency::{DependencyError, find_cycle};
