@@ -69,6 +69,7 @@ fn run(mut ui: Ui, env: Env, argv: &[OsString], early: early::Early) -> (Ui, Res
         args::Run::Topic(topic) => topics::show(&mut cx.ui, topic),
         args::Run::Verb(run, matches) => run(&matches, &mut cx),
     };
+    cx.finish();
     (cx.ui, result)
 }
 

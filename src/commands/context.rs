@@ -1,5 +1,6 @@
 //! What every command gets: the terminal, the seams, and the store when it asks for it.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +47,7 @@ pub(crate) struct Context {
     settings: Option<Settings>,
     store: Option<Box<dyn Store>>,
     writable: bool,
+    last_op: RefCell<Option<Op>>,
 }
 
 impl Context {
@@ -58,8 +60,20 @@ impl Context {
         flags: Flags,
         command: String,
     ) -> Self {
-        let (place, settings, store) = (None, None, None);
-        Self { ui, env, clock, ids, flags, command, place, settings, store, writable: false }
+        let (place, settings, store, last_op) = (None, None, None, RefCell::default());
+        Self {
+            ui,
+            env,
+            clock,
+            ids,
+            flags,
+            command,
+            place,
+            settings,
+            store,
+            writable: false,
+            last_op,
+        }
     }
 
     /// The state directory and why it is that one.
@@ -131,6 +145,18 @@ impl Context {
         }
     }
 
+    /// Tells what the store found on the way, and lets it tidy up now that the answer is out.
+    pub(crate) fn finish(&mut self) {
+        let Some(mut store) = self.store.take() else { return };
+        for note in store.notes() {
+            self.ui.warning(&note);
+        }
+        // Tidying is nobody's order: what keeps it from being done now is met again later.
+        if let Some(op) = self.last_op.take() {
+            let _ = store.tidy(&op);
+        }
+    }
+
     /// How a store is opened with these flags and settings.
     pub(crate) fn options(&mut self, create: bool) -> Result<Options> {
         let dir = self.place()?.dir;
@@ -155,7 +181,9 @@ impl Context {
             Some(id) => (id.clone(), true),
             None => (self.fresh_op()?, false),
         };
-        Ok(Op { id, given, by, now: self.stamp() })
+        let op = Op { id, given, by, now: self.stamp() };
+        self.last_op.replace(Some(op.clone()));
+        Ok(op)
     }
 
     /// An operation id that was never used.

@@ -25,6 +25,7 @@ Examples:
   coord progress --lease 2h                 Only renew the lease, for two hours")]
 pub(crate) struct Args {
     /// The item [default: the only one the agent holds]
+    #[arg(allow_negative_numbers = true)]
     pub(crate) id: Option<String>,
 
     /// How far it is, 0 to 100
