@@ -115,7 +115,10 @@ fn what_was_refused_or_met_twice_is_named_with_its_place() {
     ] {
         assert!(out.out().lines().any(|l| l.starts_with(line)), "no `{line}` in {out}");
     }
-    assert!(out.err().starts_with("error: 3 records were refused\nhint: "), "{out}");
+    assert!(
+        out.err().starts_with("error: 3 records were refused\nhint: each is named in the report"),
+        "{out}"
+    );
     let data = import(&env, &examples(), "--json").data();
     let region = &file(&data, "telemetry_spans.jsonl")["refused"][0];
     assert_eq!((&region["line"], &region["last_line"]), (&57.into(), &73.into()));
@@ -333,6 +336,12 @@ fn wrong_uses_are_explained() {
     env.coord("import").fails(2, "");
     env.write("old/velocity_log.txt", "2025-09-08T08:00:00Z: Team a +3 velocity points\n");
     env.coord("import old --only claims").fails(1, "nothing to import");
+    // The old name of the state directory's variable may still name the old directory.
+    let old = env.root().join("old");
+    let before = tree(&old);
+    let out = env.command().arg("import").arg(&old).env("COORDINATION_DIR", &old).output().unwrap();
+    Output(out).fails(1, "is the state directory itself");
+    assert_eq!(tree(&old), before);
     let error = env.coord("import missing --json").error();
     assert_eq!((&error["kind"], &error["exit_code"]), (&"user".into(), &1.into()));
 }

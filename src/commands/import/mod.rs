@@ -4,7 +4,7 @@ mod report;
 mod sources;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -66,6 +66,15 @@ fn kind() -> impl TypedValueParser<Value = Kind> {
 impl Verb for Args {
     fn run(self, cx: &mut Context) -> Result<()> {
         let op = cx.op(self.by.agent.as_ref())?;
+        if is_same(&self.old, &cx.place()?.dir) {
+            let shown = self.old.display();
+            return Err(Error::new(
+                Failure::User,
+                format!("`{shown}` is the state directory itself"),
+            )
+            .hint("the old files are only read: say with `--dir` where the store shall be")
+            .hint("`COORD_DIR` or the old `COORDINATION_DIR` may name it in the environment"));
+        }
         let sources = Sources::read(&self.old, &self.only, op.now.wall)?;
         let mut outcome = Outcome::new(&self.old, self.dry_run);
         let facts = sources.merge(op.now.wall, &mut outcome);
@@ -79,9 +88,16 @@ impl Verb for Args {
         if refused == 0 {
             return Ok(());
         }
-        let error = Error::new(Failure::Problems, format!("{} refused", was(refused)));
-        Err(error.hint("each is named above with its place; everything else was taken over"))
+        let rest = if self.dry_run { "can be" } else { "was" };
+        Err(Error::new(Failure::Problems, format!("{} refused", was(refused))).hint(format!(
+            "each is named in the report with its place; everything else {rest} taken over"
+        )))
     }
+}
+
+/// Whether two paths lead to one directory.
+fn is_same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 fn was(count: u64) -> String {

@@ -10,8 +10,8 @@ use crate::domain::legacy::{Kind, Note, Report};
 use crate::output::{Column, Screen, Table as Lines, View, line, plural};
 use crate::store::imported::{Kept, Table};
 
-/// How many notes of a sort a person is shown for a file.
-const SHOWN: usize = 20;
+/// How many notes a person is shown for a file, of those that need an eye and of the others.
+const SHOWN: (usize, usize) = (100, 20);
 
 /// The notes of one sort.
 type Notes = fn(&File) -> &[Note];
@@ -245,7 +245,11 @@ impl Outcome {
         for (sort, notes) in sorts {
             for file in &self.files {
                 let notes = notes(file);
-                let shown = if screen.width.is_some() { SHOWN } else { notes.len() };
+                let shown = match screen.width {
+                    Some(_) if sort == "refused" => SHOWN.0,
+                    Some(_) => SHOWN.1,
+                    None => notes.len(),
+                };
                 for note in notes.iter().take(shown) {
                     let place = format!("{}:{}", file.name, note.place);
                     let id = note.id.as_deref().unwrap_or("-");
@@ -303,5 +307,29 @@ mod tests {
         assert_eq!(file.told(), "1,162 velocity rows worth 2,024 points");
         file.read = 1;
         assert_eq!(file.told(), "1 velocity row worth 2,024 points");
+    }
+
+    #[test]
+    fn a_person_is_shown_the_first_of_many_and_a_program_all() {
+        let note = |n: usize| Note {
+            place: crate::domain::legacy::Place::line(n, n),
+            id: Some(format!("w-{n}")),
+            reason: "odd\u{1b}[2J".to_owned(),
+        };
+        let many = || (1..=130).map(note).collect::<Vec<_>>();
+        let report = Report { read: 1, mended: many(), refused: many(), duplicates: Vec::new() };
+        let mut outcome = Outcome::new(Path::new("old"), false);
+        outcome.file(File::new("work_claims.json", Kind::Claims).report(report));
+        let show = |width| {
+            let mut out = Vec::new();
+            outcome.human(&mut out, Screen { width }).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let (person, program) = (show(Some(100)), show(None));
+        let lines = |text: &str, sort: &str| text.lines().filter(|l| l.starts_with(sort)).count();
+        assert_eq!((lines(&person, "refused "), lines(&person, "mended ")), (101, 21));
+        assert!(person.contains("… and 110 more, see --json"), "{person}");
+        assert_eq!((lines(&program, "refused\t"), lines(&program, "mended\t")), (130, 130));
+        assert!(!program.contains('\u{1b}'));
     }
 }
