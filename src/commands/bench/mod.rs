@@ -54,7 +54,9 @@ fn saved_targets(file: &Path) -> Result<Vec<Target>> {
         targets: Vec<Target>,
     }
     let text = std::fs::read(file).map_err(|e| {
-        Error::new(Kind::User, format!("cannot read `{}`", file.display())).caused_by(e)
+        Error::new(Kind::User, format!("cannot read `{}`", file.display()))
+            .caused_by(e)
+            .hint("make it with `--save`, by the same command")
     })?;
     let saved: Saved = serde_json::from_slice(&text).map_err(|e| {
         Error::new(Kind::User, format!("`{}` does not hold saved figures", file.display()))
