@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 
-use super::{VERSION, early};
+use super::{VERSION, early, fast};
 use crate::commands::{Entry, Flags, NOUNS, Runner, Then};
 use crate::domain::name::OpId;
 use crate::domain::time::parse_duration;
@@ -65,6 +65,8 @@ pub(super) struct Parsed {
 pub(super) enum Run {
     /// `coord help TOPIC`.
     Topic(&'static super::topics::Topic),
+    /// A usual command line of a hot verb.
+    Hot(fast::Hot),
     /// A verb with its arguments.
     Verb(Runner, Box<ArgMatches>),
 }
@@ -100,7 +102,17 @@ fn help() -> Command {
     })
 }
 
-/// Understands a command line.
+/// Understands a command line: the usual ones quickly, all others by the tree.
+pub(super) fn understand(argv: &[OsString]) -> Result<Parsed, clap::Error> {
+    match fast::parse(argv) {
+        Some(fast::Fast { flags, format, quiet, path, hot }) => {
+            Ok(Parsed { flags, format, quiet, path: path.to_owned(), run: Run::Hot(hot) })
+        }
+        None => parse(argv),
+    }
+}
+
+/// Understands a command line by the tree.
 pub(super) fn parse(argv: &[OsString]) -> Result<Parsed, clap::Error> {
     // Errors and help show other branches too, and take no part in what must be quick.
     let matches = match lazy().try_get_matches_from(argv) {

@@ -2,6 +2,7 @@
 
 mod args;
 mod early;
+mod fast;
 mod groups;
 mod topics;
 mod usage;
@@ -53,13 +54,14 @@ fn version(mut ui: Ui) -> (Ui, Result<()>) {
 }
 
 fn run(mut ui: Ui, env: Env, argv: &[OsString], early: early::Early) -> (Ui, Result<()>) {
-    let parsed = match args::parse(argv) {
+    let parsed = match args::understand(argv) {
         Ok(parsed) => parsed,
         Err(error) => {
             let result = usage::answer(&mut ui, &error, argv);
             return (ui, result);
         }
     };
+    // A flag's value may have looked like another flag to the first look.
     if parsed.quiet != ui.is_quiet() || parsed.format != ui.format() {
         ui = early.ui_as(&env, parsed.format, parsed.quiet);
     }
@@ -68,6 +70,7 @@ fn run(mut ui: Ui, env: Env, argv: &[OsString], early: early::Early) -> (Ui, Res
     let result = match parsed.run {
         args::Run::Topic(topic) => topics::show(&mut cx.ui, topic),
         args::Run::Verb(run, matches) => run(&matches, &mut cx),
+        args::Run::Hot(hot) => hot.run(&mut cx),
     };
     cx.finish();
     (cx.ui, result)

@@ -17,7 +17,7 @@ use crate::store::{self, Store};
 use crate::sys::{Clock, Env, Ids};
 
 /// The global flags that concern the state.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Flags {
     /// The state directory.
     pub(crate) dir: Option<PathBuf>,

@@ -16,6 +16,7 @@ pub(crate) use context::{Context, Flags};
 pub(crate) use failure::{explain, from_store};
 pub(crate) use identity::By;
 pub(crate) use table::{Entry, Runner, Then, Verb, verbs};
+pub(crate) use values::number;
 
 /// Every top-level command. A few hot verbs of `work` stand here a second time.
 pub(crate) const NOUNS: &[Entry] = &[
