@@ -72,7 +72,7 @@ impl Verb for Args {
             0 => Ok(()),
             n if self.repair => {
                 Err(Error::new(Kind::Problems, format!("found {}", plural(n, "problem")))
-                    .hint("run `coord verify` again: what could be moved aside was"))
+                    .hint("what could be moved aside was; the rest stays as evidence"))
             }
             n => Err(Error::new(Kind::Problems, format!("found {}", plural(n, "problem")))
                 .hint("`coord verify --repair` moves what cannot be read aside")),

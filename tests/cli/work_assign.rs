@@ -54,3 +54,52 @@ fn without_registered_agents_nothing_is_placed() {
     assert_eq!(plan["unplaced"][0]["reason"], "no-agents");
     assert_eq!(TestEnv::new().coord("work assign").out(), "nothing to assign\n");
 }
+
+fn register(env: &TestEnv, id: &str, more: &str) {
+    let at = "2026-01-02T03:04:05Z";
+    let text = format!("{{\"id\":\"{id}\",\"registered_at\":\"{at}\"{more}}}\n");
+    env.write(format!(".coord/agents/{id}.json"), &text);
+    // A sign of life: silent agents are given nothing.
+    let made = env.add(&format!("'Warm up' --assignee {id}"));
+    assert_eq!(env.coord(&format!("claim {made} --agent {id}")).code(), 0);
+    assert_eq!(env.coord(&format!("complete {made} --agent {id}")).code(), 0);
+}
+
+#[test]
+fn routing_follows_the_rules_and_a_dry_run_changes_nothing() {
+    let env = TestEnv::new();
+    register(&env, "nova", ",\"capacity\":2,\"team\":\"core\"");
+    register(&env, "zed", ",\"capacity\":3,\"specialization\":\"bug\"");
+    let bug = env.add("Bug --type bug");
+    let core = env.add("Core --team core --priority high");
+    let edge = env.add("Edge --team edge");
+    let rust = env.add("Rust --capability rust");
+    let before = env.log();
+    let plan = env.json("work assign --dry-run");
+    assert_eq!(env.log(), before);
+    let moves = |data: &serde_json::Value| -> Vec<(String, String, String)> {
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or("-").to_owned();
+        let rows = data["moves"].as_array().unwrap();
+        rows.iter().map(|m| (text(&m["id"]), text(&m["to"]), text(&m["reason"]))).collect()
+    };
+    let expected = [
+        (core.clone(), "nova".to_owned(), "team".to_owned()),
+        (bug.clone(), "zed".to_owned(), "specialization".to_owned()),
+        (edge.clone(), "zed".to_owned(), "load".to_owned()),
+    ];
+    assert_eq!(moves(&plan), expected);
+    assert_eq!(plan["unplaced"][0]["id"], rust.as_str());
+    assert_eq!(plan["unplaced"][0]["reason"], "no-capability");
+    assert_eq!(moves(&env.json("work assign --limit 1")), expected[..1]);
+    assert_eq!(moves(&env.json("work assign --team edge")), expected[2..]);
+    assert_eq!(moves(&env.json("work assign")), expected[1..2]);
+    assert!(moves(&env.json("work assign")).is_empty());
+    assert_eq!(env.coord("claim -q --agent zed").out().trim(), bug);
+
+    // Who is gone loses what was kept for it, and somebody else gets it.
+    std::fs::remove_file(env.store().join("agents/zed.json")).unwrap();
+    assert!(moves(&env.json("work assign")).is_empty());
+    let freed = env.json("work assign --rebalance");
+    assert_eq!(moves(&freed), [(edge, "-".to_owned(), "freed".to_owned())]);
+    assert_eq!(freed["moves"][0]["from"], "zed");
+}

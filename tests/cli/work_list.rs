@@ -111,6 +111,25 @@ fn a_change_by_hand_is_found() {
 }
 
 #[test]
+fn a_broken_line_stops_writing_until_it_is_moved_aside() {
+    let env = scene();
+    let log = String::from_utf8(env.log()).unwrap();
+    let mut lines: Vec<&str> = log.lines().collect();
+    lines[3] = "{\"n\":3,\"id\":\"w-";
+    env.write(".coord/work.jsonl", &format!("{}\n", lines.join("\n")));
+    let before = env.log();
+    env.coord("add More").fails(5, "the log is damaged");
+    env.coord("claim").fails(5, "`coord verify --repair`");
+    assert_eq!(env.log(), before);
+    assert_eq!(env.coord("work list -q --all").code(), 0, "reading goes on");
+    assert_eq!(env.coord("verify").code(), 10);
+    let out = env.coord("verify --repair");
+    assert!(out.out().contains("repaired: "), "{out}");
+    assert_eq!(env.coord("add More").code(), 0);
+    assert!(env.store().join("quarantine.jsonl").exists());
+}
+
+#[test]
 fn watching_shows_each_change() {
     use std::io::BufRead as _;
     let env = scene();
