@@ -11,9 +11,9 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use hmac_sha256::Hash;
 use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::{Error, Result};
 use crate::domain::name::OpId;
@@ -178,12 +178,12 @@ fn whole(bytes: &[u8]) -> &[u8] {
 fn missing(bytes: &[u8], rows: &[Value]) -> (Vec<u8>, Kept) {
     let mut there: HashMap<[u8; 32], usize> = HashMap::new();
     for line in whole(bytes).split(|c| *c == b'\n') {
-        *there.entry(Sha256::digest(line).into()).or_default() += 1;
+        *there.entry(Hash::hash(line)).or_default() += 1;
     }
     let (mut lines, mut kept) = (Vec::new(), Kept::default());
     for row in rows {
         let line = row.to_string();
-        match there.get_mut(&<[u8; 32]>::from(Sha256::digest(&line))) {
+        match there.get_mut(&Hash::hash(line.as_bytes())) {
             Some(count) if *count > 0 => {
                 *count -= 1;
                 kept.existing += 1;

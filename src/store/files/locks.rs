@@ -210,7 +210,7 @@ pub(super) fn all(dir: &Dir, op: &Op) -> Result<Vec<Lock>> {
     };
     let mut list = Vec::new();
     for name in dir.names().map_err(|e| failure::read(dir.path(), e))? {
-        if name.starts_with('.') || !name.ends_with(".json") {
+        if name.starts_with('.') || name.strip_suffix(".json").is_none() {
             continue;
         }
         let file = match dir.file(&name, Access::Read) {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use crate::domain::name::{AgentId, ItemId, OpId};
 use crate::domain::time::{parse_rfc3339, rfc3339};
@@ -39,7 +38,7 @@ pub(super) struct Record {
 
 /// The link of the chain that a line is: the first 8 bytes of its SHA-256, without its line break.
 pub(super) fn chain(line: &[u8]) -> u64 {
-    let hash = Sha256::digest(line.strip_suffix(b"\n").unwrap_or(line));
+    let hash = hmac_sha256::Hash::hash(line.strip_suffix(b"\n").unwrap_or(line));
     let mut first = [0; 8];
     first.copy_from_slice(&hash[..8]);
     u64::from_be_bytes(first)
