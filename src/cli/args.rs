@@ -33,7 +33,7 @@ struct Global {
     #[arg(long, global = true, value_name = "WHEN", value_parser = ["auto", "always", "never"])]
     color: Option<String>,
 
-    /// The state directory [env: `COORD_DIR`] [default: the nearest `.coord`]
+    /// The state directory [env: COORD_DIR] [default: the nearest .coord]
     #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
     dir: Option<PathBuf>,
 

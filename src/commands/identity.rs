@@ -9,7 +9,7 @@ use crate::sys::Env;
 /// Who acts.
 #[derive(clap::Args, Clone, Debug, Default, PartialEq)]
 pub(crate) struct By {
-    /// Who acts [env: `COORD_AGENT`] [default: a name made from user, host and terminal]
+    /// Who acts [env: COORD_AGENT] [default: a name made from user, host and terminal]
     #[arg(long, value_name = "ID")]
     pub(crate) agent: Option<AgentId>,
 }

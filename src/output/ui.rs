@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anstream::StripStream;
 use rustix::termios::isatty;
+use serde::Serialize;
 use serde_json::json;
 
 use super::style::{ERROR, HINT, WARNING};
@@ -35,6 +36,13 @@ pub enum Format {
 pub struct Screen {
     /// Columns of the terminal; nothing where there is none.
     pub width: Option<usize>,
+}
+
+/// A view in its machine form.
+#[derive(Serialize)]
+struct Answer<'a, V> {
+    schema: &'static str,
+    data: &'a V,
 }
 
 /// The terminal, or what stands in for it.
@@ -101,10 +109,8 @@ impl Ui {
             Format::Human if self.quiet => view.quiet(&mut self.out)?,
             Format::Human => view.human(&mut self.out, self.screen)?,
             Format::Json => {
-                serde_json::to_writer(
-                    &mut self.out,
-                    &json!({ "schema": V::SCHEMA, "data": view }),
-                )?;
+                let answer = Answer { schema: V::SCHEMA, data: view };
+                serde_json::to_writer(&mut self.out, &answer)?;
                 self.out.write_all(b"\n")?;
             }
             Format::Jsonl => {

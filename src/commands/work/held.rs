@@ -13,7 +13,7 @@ pub(crate) struct Claim {
     #[command(flatten)]
     pub(crate) by: By,
 
-    /// The fencing token of the claim [env: `COORD_TOKEN`] [default: the agent's name decides]
+    /// The fencing token of the claim [env: COORD_TOKEN] [default: the agent's name decides]
     #[arg(long, value_name = "N")]
     pub(crate) token: Option<u64>,
 }
