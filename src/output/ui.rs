@@ -74,7 +74,7 @@ impl Ui {
         let attended = isatty(rustix::stdio::stderr());
         Self {
             out: stream(
-                Box::new(io::LineWriter::with_capacity(1 << 16, RawOut(1))),
+                Box::new(io::BufWriter::with_capacity(1 << 13, RawOut(1))),
                 width.is_some(),
             ),
             err: stream(Box::new(RawOut(2)), attended),
