@@ -83,9 +83,28 @@ fn root() -> Command {
         .disable_help_subcommand(true)
 }
 
-/// The tree with nothing built below the nouns but what will be typed.
-fn lazy() -> Command {
-    root().subcommands(NOUNS.iter().map(Entry::lazy)).subcommand(help())
+/// The tree with the one branch that seems to be typed, if there is one.
+///
+/// Global flags are copied into every command of a level, so that even empty branches cost. What
+/// this tree understands, the full one understands in the same way: it only knows fewer words.
+fn narrow(argv: &[OsString]) -> Option<Command> {
+    let typed = typed(argv);
+    let (first, rest) = typed.split_first()?;
+    Some(root().subcommand(first.narrow(rest)))
+}
+
+/// The rows of the table that the words of a command line name; a flag's value may mislead it.
+pub(super) fn typed(argv: &[OsString]) -> Vec<&'static Entry> {
+    let (mut path, mut entries) = (Vec::new(), NOUNS);
+    for word in argv.iter().skip(1).filter_map(|word| word.to_str()) {
+        let Some(entry) = entries.iter().find(|e| e.name == word) else { continue };
+        path.push(entry);
+        match entry.then {
+            Then::Noun(verbs, _) => entries = verbs,
+            Then::Verb(_) => break,
+        }
+    }
+    path
 }
 
 /// The tree with every branch built.
@@ -115,9 +134,10 @@ pub(super) fn understand(argv: &[OsString]) -> Result<Parsed, clap::Error> {
 /// Understands a command line by the tree.
 pub(super) fn parse(argv: &[OsString]) -> Result<Parsed, clap::Error> {
     // Errors and help show other branches too, and take no part in what must be quick.
-    let matches = match lazy().try_get_matches_from(argv) {
-        Ok(matches) => matches,
-        Err(_) => super::command().try_get_matches_from(argv)?,
+    let quick = narrow(argv).and_then(|tree| tree.try_get_matches_from(argv).ok());
+    let matches = match quick {
+        Some(matches) => matches,
+        None => super::command().try_get_matches_from(argv)?,
     };
     let global = Global::from_arg_matches(&matches)?;
     let mut path = String::new();

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::commands::{NOUNS, Then};
+use super::args::typed;
 use crate::error::{Error, Kind, Result};
 use crate::output::Ui;
 
@@ -20,25 +20,13 @@ pub(super) fn answer(ui: &mut Ui, error: &clap::Error, argv: &[OsString]) -> Res
             if !explained.hints().is_empty() {
                 return Err(explained);
             }
-            let command = typed(argv);
+            let mut command = String::from("coord");
+            for entry in typed(argv) {
+                command.extend([" ", entry.name]);
+            }
             Err(explained.hint(format!("`{command} --help` shows what is expected")))
         }
     }
-}
-
-/// The words of the command line that name a command.
-fn typed(argv: &[OsString]) -> String {
-    let (mut path, mut entries) = (String::from("coord"), NOUNS);
-    for word in argv.iter().skip(1).filter_map(|word| word.to_str()) {
-        let Some(entry) = entries.iter().find(|e| e.name == word) else { continue };
-        path.push(' ');
-        path.push_str(word);
-        match entry.then {
-            Then::Noun(verbs, _) => entries = verbs,
-            Then::Verb(_) => break,
-        }
-    }
-    path
 }
 
 fn explain(error: &clap::Error) -> Error {

@@ -50,8 +50,17 @@ impl Entry {
         Self { name, then: Then::Noun(verbs, about), build }
     }
 
+    /// The command with nothing below it but this branch.
+    pub(crate) fn narrow(&self, below: &[&Self]) -> Command {
+        let command = Command::new(self.name);
+        match below.split_first() {
+            Some((first, rest)) => noun(command).subcommand(first.narrow(rest)),
+            None => (self.build)(command),
+        }
+    }
+
     /// The command, built when it is typed.
-    pub(crate) fn lazy(&self) -> Command {
+    fn lazy(&self) -> Command {
         Command::new(self.name).defer(self.build)
     }
 

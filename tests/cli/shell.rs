@@ -88,3 +88,12 @@ fn a_store_that_was_just_made_can_be_read() {
     assert_eq!(env.coord("init").code(), 0);
     assert_eq!(env.log(), log, "a second init changes nothing");
 }
+
+#[test]
+fn a_value_that_looks_like_a_command_is_a_value() {
+    let env = TestEnv::bare();
+    assert_eq!(env.coord("--dir work add -q One").out(), "w-1\n");
+    assert_eq!(env.coord("--dir add init --quiet").code(), 0);
+    assert!(env.root().join("work").is_dir() && env.root().join("add").is_dir());
+    assert_eq!(env.coord("--dir work work list -q --search claim").code(), 0);
+}
