@@ -196,7 +196,7 @@ pub(super) fn remove(store: &FileStore, id: &AgentId, op: &Op) -> Result<Removed
         let old = session.record(&row)?;
         let verb = change.verb().to_owned();
         let Ok(Outcome::Changed(item)) =
-            transition::apply(&old.item, row.open_needs, &change, op.now)
+            transition::apply(&old.item, row.open_needs, &change, session.now())
         else {
             continue;
         };
@@ -205,7 +205,7 @@ pub(super) fn remove(store: &FileStore, id: &AgentId, op: &Op) -> Result<Removed
             item: *item,
             verb,
             op: op.id.clone(),
-            at: op.now.wall,
+            at: session.now().wall,
             by: op.by.clone(),
             more: false,
             carried: false,

@@ -10,6 +10,7 @@ use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 
 use super::head::Head;
+use super::keys::{self, Kind};
 use super::log::{HISTORY, LIVE, Logs, NEXT, scan, sealed_name};
 use super::record::{Fields, Record, Slim, chain, header};
 use super::session::Session;
@@ -23,7 +24,7 @@ const SLACK: u64 = 4096;
 
 /// Whether the live log holds too much that nothing needs any more.
 pub(super) const fn is_due(head: &Head) -> bool {
-    head.superseded() > SLACK && head.superseded() > head.open() / 4
+    head.superseded() > head.open() + SLACK
 }
 
 /// The log that is being written.
@@ -55,7 +56,8 @@ impl Writer {
 }
 
 /// The newest line of each item in a part of the log: first seen when, place, whether it is done.
-type Newest = HashMap<String, (usize, super::rows::Place, u64, bool)>;
+/// Items are told apart by the hash of their id, as in the index: a million ids would take much room.
+type Newest = HashMap<u64, (usize, super::rows::Place, u64, bool)>;
 
 fn newest(log: &File, segment: u32, from: u64, to: u64) -> io::Result<Newest> {
     let mut newest: Newest = HashMap::new();
@@ -63,13 +65,14 @@ fn newest(log: &File, segment: u32, from: u64, to: u64) -> io::Result<Newest> {
         if let Ok(slim) = serde_json::from_slice::<Slim<'_>>(line)
             && let Some(id) = slim.id.as_deref()
         {
+            let id = keys::key(Kind::Item, id);
             let done = slim.status.as_deref() == Some("done");
             let order = newest.len();
-            match newest.get_mut(id) {
+            match newest.get_mut(&id) {
                 Some(have) if slim.n >= have.2 => (have.1, have.2, have.3) = (place, slim.n, done),
                 Some(_) => {}
                 None => {
-                    newest.insert(id.to_owned(), (order, place, slim.n, done));
+                    newest.insert(id, (order, place, slim.n, done));
                 }
             }
         }

@@ -18,22 +18,29 @@ use crate::sys::fs::{Access, Dir};
 const FILE: &str = "lock";
 
 /// The lock, held until it is dropped.
-pub(super) struct Lock(Arc<File>);
+pub(super) struct Lock {
+    file: Arc<File>,
+    /// Whether somebody else held it first, so that time has passed.
+    pub(super) waited: bool,
+}
 
 impl Lock {
     /// Takes the lock. Waiters queue in the kernel, which serves them fairly; trying again and
     /// again from here would starve some.
     pub(super) fn take(dir: &Dir, timeout: Duration, command: &str, since: &str) -> Result<Self> {
         let file = Arc::new(dir.file(FILE, Access::Create).map_err(super::failure::open)?);
-        match FileExt::try_lock(&*file) {
-            Ok(()) => {}
-            Err(fs2::TryLockError::WouldBlock) => Self::wait(&file, timeout)?,
+        let waited = match FileExt::try_lock(&*file) {
+            Ok(()) => false,
+            Err(fs2::TryLockError::WouldBlock) => {
+                Self::wait(&file, timeout)?;
+                true
+            }
             Err(fs2::TryLockError::Error(source)) => {
                 return Err(super::failure::io("lock the store", source));
             }
-        }
+        };
         Self::sign(&file, command, since);
-        Ok(Self(file))
+        Ok(Self { file, waited })
     }
 
     pub(super) fn wait(file: &Arc<File>, timeout: Duration) -> Result<()> {
@@ -84,6 +91,6 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         // The handle may be shared with a waiting thread, so closing it is not enough.
-        let _: io::Result<()> = FileExt::unlock(&*self.0);
+        let _: io::Result<()> = FileExt::unlock(&*self.file);
     }
 }

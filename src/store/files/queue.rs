@@ -101,7 +101,7 @@ pub(super) fn add(store: &FileStore, items: Vec<NewItem>, op: &Op) -> Result<Add
                 Need::There(id) => id,
             })
             .collect();
-        items.push(Some(item.into_item(id, needs, op.now)));
+        items.push(Some(item.into_item(id, needs, session.now())));
     }
     let found = record_all(&mut session, items, "add")?;
     session.finish()?;
@@ -181,7 +181,7 @@ fn record_all(
             item,
             verb: verb.to_owned(),
             op: session.op.id.clone(),
-            at: session.op.now.wall,
+            at: session.now().wall,
             by: session.op.by.clone(),
             more: false,
             carried: false,

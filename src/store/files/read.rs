@@ -48,7 +48,7 @@ pub(super) struct Snapshot {
 }
 
 impl FileStore {
-    fn stamp(&self) -> Stamp {
+    pub(super) fn stamp(&self) -> Stamp {
         let (wall, boot) = (self.options.clock.wall(), self.options.clock.boot());
         Stamp { wall, boot: boot.id, boot_ms: boot.ms }
     }
@@ -261,6 +261,11 @@ impl Snapshot {
                 page.total += 1;
                 if !full {
                     page.items.push(found);
+                }
+                // A few of very many: no more is kept than can still be wanted.
+                if !in_order && limit < usize::MAX / 4 && page.items.len() >= 2 * limit + 1024 {
+                    page.items.sort_by(|a, b| query.compare(a, b));
+                    page.items.truncate(limit);
                 }
             }
             Ok(ControlFlow::Continue(()))

@@ -35,7 +35,10 @@ pub(super) struct Session<'a> {
     pub(super) logs: Logs,
     head_file: File,
     pub(super) index: Index<Overlay>,
+    now: Stamp,
     wrote: bool,
+    /// The index could not follow the log; only the next writer can make that good.
+    behind: bool,
 }
 
 impl<'a> Session<'a> {
@@ -43,7 +46,7 @@ impl<'a> Session<'a> {
     pub(super) fn begin(store: &'a FileStore, op: &'a Op) -> Result<Self> {
         let session = Self::begin_anyhow(store, op)?;
         if session.index.head.damaged != 0 {
-            let rebuilt = rebuild::run(&session.logs, op.now.boot, op.now, false)?;
+            let rebuilt = rebuild::run(&session.logs, session.now.boot, session.now, false)?;
             let what = rebuilt.stopping().next().map(|f| rebuild::describe(&session.logs, f));
             let what = what.unwrap_or_else(|| "a part of the log is missing".to_owned());
             return Err(Error::Damaged { what });
@@ -56,21 +59,33 @@ impl<'a> Session<'a> {
         let options = &store.options;
         let since = rfc3339(op.now.wall);
         let lock = Lock::take(&store.dir, options.lock_timeout, &options.command, &since)?;
+        // A lease must not begin before its agent could have it.
+        let now = if lock.waited { store.stamp() } else { op.now };
         let live = open_or_make_live(store)?;
         let dir = store.dir.subdir(INDEX, true).map_err(failure::open)?;
         let head_file = dir.file(HEAD, Access::Create).map_err(failure::open)?;
         let overlay = Overlay::new(FileCells::new(dir, Access::Create));
-        let loaded = head::load(&head_file, op.now.boot).map_err(failure::index)?;
+        let loaded = head::load(&head_file, now.boot).map_err(failure::index)?;
         let logs = Logs::new(&store.dir, live, 0);
-        let index = Index { cells: overlay, head: Head::new(op.now.boot) };
-        let mut session =
-            Session { store, op, lock: Some(lock), logs, head_file, index, wrote: false };
+        let index = Index { cells: overlay, head: Head::new(now.boot) };
+        let mut session = Session {
+            store,
+            op,
+            lock: Some(lock),
+            logs,
+            head_file,
+            index,
+            now,
+            wrote: false,
+            behind: false,
+        };
         session.recover(loaded)?;
         Ok(session)
     }
 
-    const fn now(&self) -> Stamp {
-        self.op.now
+    /// The moment at which this turn began.
+    pub(super) const fn now(&self) -> Stamp {
+        self.now
     }
 
     /// Makes the index match the log, with as little work as its state allows.
@@ -334,7 +349,7 @@ impl<'a> Session<'a> {
                 len: u32::try_from(line.len()).unwrap_or(u32::MAX),
             };
             let created = rfc3339(record.item.created_at);
-            let facts = Facts::of(record, &created, self.op.now);
+            let facts = Facts::of(record, &created, self.now);
             match self.index.apply(&facts, place) {
                 Ok(done) => applied.push(done),
                 Err(e) => {
@@ -369,6 +384,10 @@ impl<'a> Session<'a> {
     }
 
     fn append(&mut self, before: Head, bytes: &[u8]) -> Result<()> {
+        if self.behind {
+            self.take_back(before);
+            return Err(failure::index(io::Error::other("it could not follow the last write")));
+        }
         let path = self.store.dir.path().join(LIVE);
         self.index.head.len = before.len + bytes.len() as u64;
         let changes = self.index.cells.changes();
@@ -387,11 +406,14 @@ impl<'a> Session<'a> {
         }
         self.wrote = true;
         // From here on it has happened. An index that cannot follow is made good by the next writer.
-        if self.index.cells.flush().is_ok() {
-            self.index.head.version = before.version;
-            let noted = self.index.head.note_log(&self.logs.live);
-            let _ = noted.and_then(|()| head::end(&self.head_file, &mut self.index.head));
-        }
+        self.index.head.version = before.version;
+        let followed = self
+            .index
+            .cells
+            .flush()
+            .and_then(|()| self.index.head.note_log(&self.logs.live))
+            .and_then(|()| head::end(&self.head_file, &mut self.index.head));
+        self.behind = followed.is_err();
         Ok(())
     }
 

@@ -286,11 +286,11 @@ fn compaction_loses_nothing_and_goes_on() {
     for round in 0..3 {
         bench.add(&mut store, &titles);
         let item = bench.claim(&mut store, "nova").unwrap();
-        for percent in 0..4200u64 {
+        for percent in 0..4400u64 {
             let op = bench.op("nova");
             let holder = Holder { agent: "nova".parse().unwrap(), token: None };
             let change =
-                Change::Progress { holder, percent: Some(percent / 42), note: None, lease: None };
+                Change::Progress { holder, percent: Some(percent / 44), note: None, lease: None };
             store.change(&item.item.id, &change, &op).unwrap();
         }
         bench.complete(&mut store, &item.item.id, "nova").unwrap();
@@ -312,7 +312,7 @@ fn compaction_loses_nothing_and_goes_on() {
                 event.n > 0
             })
             .unwrap();
-        assert_eq!(count, (round + 1) * (40 + 1 + 4200 + 1));
+        assert_eq!(count, (round + 1) * (40 + 1 + 4400 + 1));
     }
 }
 

@@ -125,7 +125,7 @@ fn keep(store: &FileStore, session: &Session<'_>, bad: &[&Fault]) -> Result<()> 
     for fault in bad {
         let line = session.logs.line(fault.place).map_err(failed)?;
         let text = json!({
-            "at": rfc3339(session.op.now.wall),
+            "at": rfc3339(session.now().wall),
             "from": describe(&session.logs, fault),
             "line": String::from_utf8_lossy(&line).trim_end_matches('\n'),
         });
@@ -164,8 +164,7 @@ fn rename_twins(
         record.n = session.next_n();
         "import".clone_into(&mut record.verb);
         record.op = session.op.id.clone();
-        (record.at, record.by, record.carried) =
-            (session.op.now.wall, session.op.by.clone(), false);
+        (record.at, record.by, record.carried) = (session.now().wall, session.op.by.clone(), false);
         // A claim does not survive: its token may have been given out twice.
         if record.item.status == crate::domain::work::Status::Active {
             record.item.status = crate::domain::work::Status::Pending;
@@ -202,7 +201,7 @@ fn note(session: &mut Session<'_>, faults: &[&Fault], renamed: &[String]) -> Res
         .number("n", n)
         .text("op", "repair")
         .text("op_id", session.op.id.as_str())
-        .text("at", &rfc3339(session.op.now.wall))
+        .text("at", &rfc3339(session.now().wall))
         .text("by", session.op.by.as_str())
         .value("removed", &json!(links))
         .value("gaps", &json!(gaps))

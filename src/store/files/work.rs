@@ -24,7 +24,7 @@ fn record(session: &Session<'_>, n: u64, verb: &str, item: Item) -> Record {
         item,
         verb: verb.to_owned(),
         op: session.op.id.clone(),
-        at: session.op.now.wall,
+        at: session.now().wall,
         by: session.op.by.clone(),
         more: false,
         carried: false,
@@ -63,7 +63,7 @@ pub(super) fn claim(store: &FileStore, want: &Want, op: &Op) -> Result<Claimed> 
         }
     }
     let able = registered.map(|agent| agent.capabilities).unwrap_or_default();
-    let (token, now) = (session.next_n(), op.now);
+    let (token, now) = (session.next_n(), session.now());
     let picked = match &want.id {
         Some(id) => {
             let Some((row, record)) = session.item(id)? else {
@@ -174,7 +174,7 @@ fn pick(
 
 /// Takes back every item whose lease has run out.
 fn expire_due(session: &mut Session<'_>) -> Result<()> {
-    let now = session.op.now;
+    let now = session.now();
     if session.index.head.first_lease_end > now.boot_ms {
         return Ok(());
     }
@@ -230,7 +230,7 @@ pub(super) fn change(store: &FileStore, id: &ItemId, change: &Change, op: &Op) -
     {
         check_needs(&session, &old.item, &edit.add_needs)?;
     }
-    match transition::apply(&old.item, row.open_needs, change, op.now)? {
+    match transition::apply(&old.item, row.open_needs, change, session.now())? {
         Outcome::Already => {
             session.finish()?;
             let found = Session::found(&row, old);
@@ -280,7 +280,7 @@ pub(super) fn assign(
         };
         let change = Change::Assign(agent.clone());
         if let Ok(Outcome::Changed(item)) =
-            transition::apply(&old.item, row.open_needs, &change, op.now)
+            transition::apply(&old.item, row.open_needs, &change, session.now())
         {
             let n = session.next_n() + records.len() as u64;
             records.push(record(&session, n, "assign", *item));
