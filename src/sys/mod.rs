@@ -8,6 +8,8 @@ pub mod input;
 pub mod measure;
 mod plant;
 mod scratch;
+pub mod process;
+pub mod signal;
 
 pub use clock::{Boot, Clock, FixedClock, SystemClock};
 pub use env::Env;
