@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::commands::{Context, bench};
 use crate::error::{Error, Result};
 use crate::output::Ui;
-use crate::sys::{Clock, Env, RandomIds, SystemClock};
+use crate::sys::{Clock, Env, RandomIds, SystemClock, process};
 
 /// The version, with the commit and its date where the build knew them.
 pub const VERSION: &str = env!("COORD_VERSION");
@@ -30,6 +30,9 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
     let argv: Vec<OsString> = argv.into_iter().collect();
     if let Some(code) = bench::bare::run(&argv) {
         return code;
+    }
+    if argv.get(1).is_some_and(|word| word == process::BECOME) {
+        return process::become_program(&argv[2..]);
     }
     let env = Env::Process;
     // Enough of the flags to show an error as it was asked for, whatever else is wrong.

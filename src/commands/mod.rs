@@ -1,12 +1,16 @@
 //! One folder per noun, one file per verb: arguments in, a view out; the rules are not here.
 
+mod agent;
 pub(crate) mod bench;
 mod context;
 mod failure;
+mod guard;
 mod identity;
 mod import;
 mod init;
+mod lock;
 mod status;
+mod swarm;
 mod table;
 mod values;
 mod verify;
@@ -26,6 +30,9 @@ pub(crate) const NOUNS: &[Entry] = &[
     Entry::verb::<work::complete::Args>("complete"),
     Entry::verb::<status::Args>("status"),
     Entry::noun("work", "Queue, claim and finish work", work::VERBS, work::build),
+    Entry::noun("agent", "Register agents, watch them, work as one", agent::VERBS, agent::build),
+    Entry::noun("swarm", "Run many workers under one supervisor", swarm::VERBS, swarm::build),
+    Entry::noun("lock", "Hold a named lock around any program", lock::VERBS, lock::build),
     Entry::verb::<init::Args>("init"),
     Entry::verb::<import::Args>("import"),
     Entry::verb::<verify::Args>("verify"),

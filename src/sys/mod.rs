@@ -7,8 +7,8 @@ mod ids;
 pub mod input;
 pub mod measure;
 mod plant;
-mod scratch;
 pub mod process;
+mod scratch;
 pub mod signal;
 
 pub use clock::{Boot, Clock, FixedClock, SystemClock};
