@@ -171,6 +171,12 @@ impl Output {
         value["error"].take()
     }
 
+    /// Checks that it ended well.
+    #[track_caller]
+    pub(crate) fn done(&self) {
+        assert_eq!(self.code(), 0, "{self}");
+    }
+
     /// Checks that it failed as documented: the code, a message with this in it, and a hint.
     #[track_caller]
     pub(crate) fn fails(&self, code: i32, words: &str) {

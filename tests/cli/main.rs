@@ -3,10 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![expect(clippy::disallowed_methods, reason = "tests stand outside the program")]
 
+mod agent;
+mod agent_run;
 mod env;
 mod import;
+mod lock;
 mod shell;
 mod streams;
+mod swarm;
 mod work_add;
 mod work_assign;
 mod work_claim;
