@@ -60,6 +60,11 @@ Environment
   COORD_STORE_SYNC, COORD_STORE_LOCK_TIMEOUT, COORD_WORK_LEASE, COORD_WORK_MAX_ATTEMPTS,
   COORD_AGENT_SILENT_AFTER
                      settings: they count more than configuration files and less than flags
+  COORD_ITEM_ID, COORD_ITEM_TITLE, COORD_ATTEMPT
+                     set by `coord agent run` for its program, besides COORD_AGENT, COORD_TOKEN
+                     and COORD_DIR
+  COORD_LOCK, COORD_LOCK_TOKEN
+                     set by `coord lock run` for its program
   NO_COLOR           if set, no colour
   CLICOLOR_FORCE     if set and not 0, colour even where there is no terminal
   COLUMNS            the width of the terminal
