@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::args::typed;
+use crate::commands::{NOUNS, Then};
 use crate::error::{Error, Kind, Result};
 use crate::output::Ui;
 
@@ -72,6 +73,14 @@ fn explain(error: &clap::Error) -> Error {
     if !meant.is_empty() {
         explained = explained.hint(format!("did you mean `{}`?", meant.join("`, `")));
     }
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        let word = first(ContextKind::InvalidSubcommand).unwrap_or_default();
+        let below = verbs_like(&word);
+        if meant.is_empty() && !below.is_empty() {
+            explained = explained.hint(format!("did you mean `{}`?", below.join("`, `")));
+        }
+        explained = explained.hint("`coord --help` lists the commands");
+    }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         explained = explained.hint("`--help` shows the commands and what they do");
     }
@@ -91,6 +100,20 @@ fn explain(error: &clap::Error) -> Error {
         }
     }
     explained
+}
+
+/// Verbs of any noun that read like `word`: people leave the noun out.
+fn verbs_like(word: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for noun in NOUNS {
+        let Then::Noun(verbs, _) = noun.then else { continue };
+        for verb in verbs {
+            if strsim::osa_distance(verb.name, word) <= usize::from(verb.name.len() > 4) {
+                found.push(format!("coord {} {}", noun.name, verb.name));
+            }
+        }
+    }
+    found
 }
 
 /// The first line of what clap would print, without its label.

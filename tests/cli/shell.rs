@@ -42,6 +42,7 @@ fn a_mistake_is_named_with_what_was_meant() {
     env.coord("work").fails(2, "a command is missing");
     env.coord("wrok list").fails(2, "unknown command `wrok`");
     assert!(env.coord("wrok list").err().contains("did you mean `work`?"));
+    assert!(env.coord("list").err().contains("`coord work list`"), "the noun was left out");
     assert!(env.coord("work clam").err().contains("did you mean `claim`?"));
     assert!(env.coord("claim --taem x").err().contains("did you mean `--team`?"));
     env.coord("claim --lease soon").fails(2, "`soon` is no value for `--lease <TIME>`");
