@@ -183,6 +183,16 @@ pub(super) fn all(store: &FileStore) -> Result<Vec<Known>> {
 pub(super) fn remove(store: &FileStore, id: &AgentId, op: &Op) -> Result<Removed> {
     let registered = load(store, id)?.is_some();
     let mut session = Session::begin(store, op)?;
+    if let Some(records) = session.answered("remove")? {
+        session.finish()?;
+        // The first time may have ended before the files were gone; a later registration stays.
+        let before = |agent: Agent| records.iter().all(|r| agent.registered_at <= r.at);
+        let registered = load(store, id)?.is_some_and(before);
+        if registered {
+            forget(store, id)?;
+        }
+        return Ok(Removed { items: super::queue::again(records), registered });
+    }
     let slot = session.index.slot_of(Kind::Agent, id.as_str()).map_err(failure::index)?;
     if slot.is_none()
         && !registered
@@ -216,18 +226,23 @@ pub(super) fn remove(store: &FileStore, id: &AgentId, op: &Op) -> Result<Removed
         session.commit(&mut records)?;
     }
     session.finish()?;
-    if let Some(dir) = open_dir(store, false)? {
-        for suffix in ["json", "beat"] {
-            dir.remove(&format!("{id}.{suffix}"))
-                .map_err(|e| failure::io(format!("remove `{id}.{suffix}`"), e))?;
-        }
-    }
+    forget(store, id)?;
     let items = records
         .into_iter()
         .zip(open_needs)
         .map(|(record, open_needs)| Session::found(&Row { open_needs, ..Row::default() }, record))
         .collect();
     Ok(Removed { items, registered })
+}
+
+/// Removes what an agent said about itself.
+fn forget(store: &FileStore, id: &AgentId) -> Result<()> {
+    let Some(dir) = open_dir(store, false)? else { return Ok(()) };
+    for suffix in ["json", "beat"] {
+        dir.remove(&format!("{id}.{suffix}"))
+            .map_err(|e| failure::io(format!("remove `{id}.{suffix}`"), e))?;
+    }
+    Ok(())
 }
 
 /// The rows an agent holds or has kept for it, with what gives each back.
@@ -241,6 +256,8 @@ fn to_give_back(session: &Session<'_>, slot: u32, id: &AgentId) -> Result<Vec<(u
         list.push((at, Change::Release { holder, note }));
         at = Row::load(cells, at).map_err(failure::index)?.held_next;
     }
+    // The order of the list depends on when the index was last made anew.
+    list.sort_unstable_by_key(|(number, _)| *number);
     // What is kept for it, ready or blocked: blocked items are in no set of the agent's.
     for priority in Priority::ALL {
         let mut from = 0;

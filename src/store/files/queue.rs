@@ -49,8 +49,18 @@ pub(super) fn add(store: &FileStore, items: Vec<NewItem>, op: &Op) -> Result<Add
         });
     }
     let mut session = Session::begin(store, op)?;
-    if let Some(records) = session.answered()? {
-        return repeated(&session, records, "add");
+    if let Some(records) = session.answered("add")? {
+        let is_it = |item: &NewItem, record: &Record| match (&item.draft().key, &item.draft().id) {
+            (Some(key), _) => record.item.key.as_ref() == Some(key),
+            (None, Some(id)) => record.item.id == *id,
+            (None, None) => record.item.key.is_none() && record.item.title == item.draft().title,
+        };
+        let added = repeated(records, &items, is_it, |item| match &item.draft().key {
+            Some(key) => by_key(&session, key),
+            None => Ok(None),
+        })?;
+        session.finish()?;
+        return Ok(added);
     }
     let mut slots = Vec::with_capacity(items.len());
     let mut drafts: Vec<(ItemId, NewItem)> = Vec::new();
@@ -104,6 +114,9 @@ pub(super) fn add(store: &FileStore, items: Vec<NewItem>, op: &Op) -> Result<Add
         items.push(Some(item.into_item(id, needs, session.now())));
     }
     let found = record_all(&mut session, items, "add")?;
+    if slots.iter().any(|slot| matches!(slot, Slot::Old(_))) {
+        session.confirm();
+    }
     session.finish()?;
     let mut existing = 0;
     let mut seen = BTreeSet::new();
@@ -251,23 +264,48 @@ fn cycle(items: &[Option<Item>], at: usize) -> Error {
     DependencyError::Cycle { path: path.unwrap_or_default() }.into()
 }
 
-/// The first answer of an operation that is repeated.
-pub(super) fn repeated(session: &Session<'_>, records: Vec<Record>, verb: &str) -> Result<Added> {
-    if let Some(other) = records.iter().find(|r| r.verb != verb) {
-        return Err(Error::OpReused { id: session.op.id.clone(), verb: other.verb.clone() });
+/// The items of an operation that is repeated, as it left them.
+pub(super) fn again(records: Vec<Record>) -> Vec<Found> {
+    records.into_iter().map(|r| Session::found(&Row::default(), r)).collect()
+}
+
+/// The first answer of an operation that is repeated: its items in the order in which they are
+/// given. `there` finds those that it did not have to make.
+fn repeated<T>(
+    mut records: Vec<Record>,
+    given: &[T],
+    is_it: impl Fn(&T, &Record) -> bool,
+    there: impl Fn(&T) -> Result<Option<(Row, Record)>>,
+) -> Result<Added> {
+    // Ids that were made grow in the order in which the items were given.
+    records.sort_by(|a, b| {
+        let key = |r: &Record| (r.item.id.as_str().len(), r.item.id.clone());
+        key(a).cmp(&key(b))
+    });
+    let (mut items, mut told) = (Vec::with_capacity(given.len()), vec![false; records.len()]);
+    for one in given {
+        // Two of a batch may be one item; otherwise each stands for one line.
+        let fresh = (0..records.len()).find(|at| !told[*at] && is_it(one, &records[*at]));
+        if let Some(at) = fresh.or_else(|| records.iter().position(|r| is_it(one, r))) {
+            told[at] = true;
+            items.push(Session::found(&Row::default(), records[at].clone()));
+        } else if let Some((row, record)) = there(one)? {
+            items.push(Session::found(&row, record));
+        }
     }
-    let items: Vec<Found> = records
-        .into_iter()
-        .map(|r| Found { item: r.item, n: r.n, updated_at: r.at, open_needs: 0 })
-        .collect();
+    let rest = records.into_iter().zip(told).filter(|(_, told)| !told).map(|(record, _)| record);
+    items.extend(again(rest.collect()));
     Ok(Added { existing: items.len(), items, repeated: true })
 }
 
 /// Records items as they are; those whose id is there are left alone.
 pub(super) fn import(store: &FileStore, items: Vec<Item>, op: &Op) -> Result<Added> {
     let mut session = Session::begin(store, op)?;
-    if let Some(records) = session.answered()? {
-        return repeated(&session, records, "import");
+    if let Some(records) = session.answered("import")? {
+        let is_it = |item: &Item, record: &Record| record.item.id == item.id;
+        let added = repeated(records, &items, is_it, |item| session.item(&item.id))?;
+        session.finish()?;
+        return Ok(added);
     }
     let here: BTreeSet<ItemId> = items.iter().map(|item| item.id.clone()).collect();
     let (mut slots, mut new, mut taken) = (Vec::new(), Vec::new(), HashMap::new());
@@ -289,6 +327,9 @@ pub(super) fn import(store: &FileStore, items: Vec<Item>, op: &Op) -> Result<Add
         }
     }
     let found = record_all(&mut session, new, "import")?;
+    if slots.iter().any(|slot| matches!(slot, Slot::Old(_))) {
+        session.confirm();
+    }
     session.finish()?;
     let (mut existing, mut seen) = (0, BTreeSet::new());
     let items = slots

@@ -234,6 +234,10 @@ impl Snapshot {
         let counted =
             in_order && by_row && team.is_none() && agent.is_none() && query.priorities.is_empty();
         let mut page = Page::default();
+        // What the query finds equal stays in the order in which it was added.
+        let mut kept: Vec<(u32, Found)> = Vec::new();
+        let by_query =
+            |a: &(u32, Found), b: &(u32, Found)| query.compare(&a.1, &b.1).then(a.0.cmp(&b.0));
         let mut see = |number: u32| -> Result<ControlFlow<()>> {
             let row = self.row(number)?;
             let Some(state) = row.status().map(|status| state_of(status, row.open_needs)) else {
@@ -248,7 +252,7 @@ impl Snapshot {
             if !fits {
                 return Ok(ControlFlow::Continue(()));
             }
-            let full = in_order && page.items.len() >= limit;
+            let full = in_order && kept.len() >= limit;
             if full && counted {
                 return Ok(ControlFlow::Break(()));
             }
@@ -260,12 +264,12 @@ impl Snapshot {
             if query.matches(&found) {
                 page.total += 1;
                 if !full {
-                    page.items.push(found);
+                    kept.push((number, found));
                 }
                 // A few of very many: no more is kept than can still be wanted.
-                if !in_order && limit < usize::MAX / 4 && page.items.len() >= 2 * limit + 1024 {
-                    page.items.sort_by(|a, b| query.compare(a, b));
-                    page.items.truncate(limit);
+                if !in_order && limit < usize::MAX / 4 && kept.len() >= 2 * limit + 1024 {
+                    kept.sort_unstable_by(by_query);
+                    kept.truncate(limit);
                 }
             }
             Ok(ControlFlow::Continue(()))
@@ -299,14 +303,15 @@ impl Snapshot {
             }
         }
         let summary = self.summary();
-        if counted && page.items.len() >= limit {
+        if counted && kept.len() >= limit {
             page.total =
                 State::ALL.into_iter().filter(|s| query.wants(*s)).map(|s| summary.count(s)).sum();
         }
         if !in_order {
-            page.items.sort_by(|a, b| query.compare(a, b));
-            page.items.truncate(limit);
+            kept.sort_unstable_by(by_query);
+            kept.truncate(limit);
         }
+        page.items = kept.into_iter().map(|(_, found)| found).collect();
         Ok(page)
     }
 

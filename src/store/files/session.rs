@@ -37,6 +37,8 @@ pub(super) struct Session<'a> {
     pub(super) index: Index<Overlay>,
     now: Stamp,
     wrote: bool,
+    /// The answer rests on lines whose writer may not have seen them durable.
+    unsure: bool,
     /// The index could not follow the log; only the next writer can make that good.
     behind: bool,
 }
@@ -77,6 +79,7 @@ impl<'a> Session<'a> {
             index,
             now,
             wrote: false,
+            unsure: false,
             behind: false,
         };
         session.recover(loaded)?;
@@ -290,38 +293,57 @@ impl<'a> Session<'a> {
         Found { item: record.item, n: record.n, updated_at: record.at, open_needs: row.open_needs }
     }
 
-    /// The lines that an operation with this id wrote in the last days, if it was done already.
-    pub(super) fn answered(&self) -> Result<Option<Vec<Record>>> {
+    /// The lines that an operation with this id wrote in the last days, if it was done already;
+    /// what answers from them waits until they are durable. An id that was used for something else
+    /// than `kind` is refused.
+    pub(super) fn answered(&mut self, kind: &str) -> Result<Option<Vec<Record>>> {
         if !self.op.given {
             return Ok(None);
         }
-        let oldest = self.now().wall - chrono::TimeDelta::days(rebuild::OPS_DAYS);
-        let mut first = None;
+        let mut records = Vec::new();
         let hash = keys::key(Kind::Op, self.op.id.as_str());
         keys::find(&self.index.cells, &self.index.head, hash, |value| {
-            let line = self.logs.line(unpack(value)).map_err(failure::index)?;
-            let record = Record::parse(&line).ok().filter(|r| r.op == self.op.id && r.at >= oldest);
-            let is_it = record.is_some();
-            first = record.map(|record| (record, unpack(value), line.len() as u64));
-            Ok::<_, RowError>(is_it)
+            records = self.lines_of_op(unpack(value));
+            // A claim that found nothing but leases to take back has not been answered yet.
+            Ok::<_, RowError>(!records.is_empty())
         })
         .map_err(|e| e.0)?;
-        let Some((mut record, mut place, mut len)) = first else { return Ok(None) };
-        let mut records = Vec::new();
-        // An operation that also took leases back wrote two transactions, one behind the other.
-        loop {
-            records.push(record);
-            place.at += len;
-            let next = self.logs.line(place).ok();
-            let parsed = next.as_deref().and_then(|line| Record::parse(line).ok());
-            match (next, parsed) {
-                (Some(line), Some(next)) if next.op == self.op.id => {
-                    len = line.len() as u64;
-                    record = next;
-                }
-                _ => return Ok(Some(records)),
-            }
+        if records.is_empty() {
+            return Ok(None);
         }
+        let is_kind = |verb: &str| match kind {
+            "remove" => matches!(verb, "release" | "assign"),
+            kind => verb == kind,
+        };
+        if let Some(other) = records.iter().find(|r| !is_kind(&r.verb)) {
+            let verb = other.verb.clone();
+            return Err(Error::OpReused { id: self.op.id.clone(), verb });
+        }
+        // Whoever wrote them may have died before they were durable.
+        self.confirm();
+        Ok(Some(records))
+    }
+
+    /// The lines of this operation from `place` on, without the leases that it took back: those are
+    /// a transaction of their own before it.
+    fn lines_of_op(&self, mut place: Place) -> Vec<Record> {
+        let oldest = self.now().wall - chrono::TimeDelta::days(rebuild::OPS_DAYS);
+        let mut records = Vec::new();
+        while let Ok(line) = self.logs.line(place) {
+            match Record::parse(&line) {
+                Ok(r) if r.op == self.op.id && r.at >= oldest && !r.carried => records.push(r),
+                _ => break,
+            }
+            place.at += line.len() as u64;
+        }
+        records.retain(|record| record.verb != "expire");
+        records
+    }
+
+    /// Makes [`Session::finish`] wait for the disk although nothing was written: the answer rests
+    /// on what somebody else wrote, who may have died before it was durable.
+    pub(super) const fn confirm(&mut self) {
+        self.unsure = true;
     }
 
     /// Records changes, all or none, in the order given; their numbers must follow
@@ -421,7 +443,8 @@ impl<'a> Session<'a> {
     pub(super) fn finish(mut self) -> Result<()> {
         self.lock = None;
         let wrote = self.wrote;
-        if wrote && self.store.options.sync && !crate::sys::plant("no-sync") {
+        let owed = wrote || self.unsure;
+        if owed && self.store.options.sync && !crate::sys::plant("no-sync") {
             self.logs.live.sync_data().map_err(|source| Error::Unknown {
                 op: self.op.id.clone(),
                 what: "the disk did not confirm the write".to_owned(),

@@ -32,12 +32,9 @@ fn record(session: &Session<'_>, n: u64, verb: &str, item: Item) -> Record {
 }
 
 /// The first answer of an operation that is repeated.
-fn repeated(session: &Session<'_>, verb: &str) -> Result<Option<Changed>> {
-    let Some(records) = session.answered()? else { return Ok(None) };
-    let last = records.into_iter().rfind(|r| r.verb != "expire");
-    let Some(last) = last.filter(|r| r.verb == verb) else {
-        let verb = "another operation".to_owned();
-        return Err(Error::OpReused { id: session.op.id.clone(), verb });
+fn repeated(session: &mut Session<'_>, verb: &str) -> Result<Option<Changed>> {
+    let Some(last) = session.answered(verb)?.and_then(|mut records| records.pop()) else {
+        return Ok(None);
     };
     let found = Found { n: last.n, updated_at: last.at, open_needs: 0, item: last.item };
     Ok(Some(Changed { found, repeated: true, unblocked: Vec::new() }))
@@ -48,7 +45,8 @@ pub(super) fn claim(store: &FileStore, want: &Want, op: &Op) -> Result<Claimed> 
     // What the agent said about itself is read before the lock is taken.
     let registered = agents::load(store, &want.agent)?;
     let mut session = Session::begin(store, op)?;
-    if let Some(changed) = repeated(&session, "claim")? {
+    if let Some(changed) = repeated(&mut session, "claim")? {
+        session.finish()?;
         return Ok(Claimed::Taken(Box::new(changed)));
     }
     expire_due(&mut session)?;
@@ -72,6 +70,7 @@ pub(super) fn claim(store: &FileStore, want: &Want, op: &Op) -> Result<Claimed> 
             if record.item.status == Status::Active
                 && record.item.agent.as_ref() == Some(&want.agent)
             {
+                session.confirm();
                 session.finish()?;
                 let found = Session::found(&row, record);
                 let changed = Changed { found, repeated: true, unblocked: Vec::new() };
@@ -220,8 +219,9 @@ fn expire_due(session: &mut Session<'_>) -> Result<()> {
 
 /// Changes one item.
 pub(super) fn change(store: &FileStore, id: &ItemId, change: &Change, op: &Op) -> Result<Changed> {
-    let session = Session::begin(store, op)?;
-    if let Some(changed) = repeated(&session, change.verb())? {
+    let mut session = Session::begin(store, op)?;
+    if let Some(changed) = repeated(&mut session, change.verb())? {
+        session.finish()?;
         return Ok(changed);
     }
     let Some((row, old)) = session.item(id)? else { return not_found(store, id.as_str()) };
@@ -232,6 +232,7 @@ pub(super) fn change(store: &FileStore, id: &ItemId, change: &Change, op: &Op) -
     }
     match transition::apply(&old.item, row.open_needs, change, session.now())? {
         Outcome::Already => {
+            session.confirm();
             session.finish()?;
             let found = Session::found(&row, old);
             Ok(Changed { found, repeated: true, unblocked: Vec::new() })
@@ -270,8 +271,9 @@ pub(super) fn assign(
     op: &Op,
 ) -> Result<Vec<Found>> {
     let mut session = Session::begin(store, op)?;
-    if let Some(records) = session.answered()? {
-        return Ok(super::queue::repeated(&session, records, "assign")?.items);
+    if let Some(records) = session.answered("assign")? {
+        session.finish()?;
+        return Ok(super::queue::again(records));
     }
     let (mut records, mut open_needs) = (Vec::new(), Vec::new());
     for (id, agent) in moves {
