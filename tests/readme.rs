@@ -95,8 +95,8 @@ fn fits(pattern: &[String], text: &[&str]) -> bool {
 fn run(command: &str, home: &Path) -> String {
     let command = command.replace("cargo run --release --", "coord");
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin", home.join("bin").display());
-    let mut sh = Command::new("sh");
-    sh.args(["-c", &format!("exec 2>&1\n{command}")])
+    let mut sh = Command::new("timeout");
+    sh.args(["60", "sh", "-c", &format!("exec 2>&1\n{command}")])
         .current_dir(home.join("project"))
         .stdin(Stdio::null())
         .env_clear()

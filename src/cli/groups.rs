@@ -11,7 +11,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Every day", &["add", "claim", "progress", "complete", "status"]),
     ("Work", &["work", "agent", "swarm", "lock"]),
     ("Store", &["init", "import", "verify"]),
-    ("Try it", &["bench"]),
+    ("Try it", &["demo", "bench"]),
     ("Help", &["help"]),
 ];
 

@@ -3,6 +3,7 @@
 mod agent;
 pub(crate) mod bench;
 mod context;
+mod demo;
 mod failure;
 mod guard;
 mod identity;
@@ -36,5 +37,6 @@ pub(crate) const NOUNS: &[Entry] = &[
     Entry::verb::<init::Args>("init"),
     Entry::verb::<import::Args>("import"),
     Entry::verb::<verify::Args>("verify"),
+    Entry::verb::<demo::Args>("demo"),
     Entry::noun("bench", "Measure this program on this machine", bench::VERBS, bench::build),
 ];

@@ -5,6 +5,8 @@
 
 mod agent;
 mod agent_run;
+mod bench;
+mod demo;
 mod env;
 mod import;
 mod lock;
