@@ -103,7 +103,7 @@ impl Verb for Args {
         let oldest = if summary.count(State::Pending) > 0 {
             store.find(&Query {
                 states: vec![State::Pending],
-                sort: Sort::Created,
+                sort: Sort::Added,
                 limit: Some(1),
                 ..Query::default()
             })?

@@ -31,8 +31,9 @@ pub(crate) fn sort() -> impl TypedValueParser<Value = Sort> {
     })
 }
 
-const SORTS: [(&str, Sort); 7] = [
+const SORTS: [(&str, Sort); 8] = [
     ("priority", Sort::Priority),
+    ("added", Sort::Added),
     ("created", Sort::Created),
     ("updated", Sort::Updated),
     ("status", Sort::Status),

@@ -11,6 +11,8 @@ pub enum Sort {
     /// By priority, then by age: the order in which items are claimed.
     #[default]
     Priority,
+    /// In the order in which they were added to the store.
+    Added,
     /// Oldest first.
     Created,
     /// Last changed first.
@@ -98,6 +100,7 @@ impl Query {
         let (x, y) = (&a.item, &b.item);
         let order = match self.sort {
             Sort::Priority => x.priority.cmp(&y.priority),
+            Sort::Added => Ordering::Equal,
             Sort::Created => x.created_at.cmp(&y.created_at),
             Sort::Updated => b.n.cmp(&a.n),
             Sort::Status => a.state().cmp(&b.state()).then(x.priority.cmp(&y.priority)),

@@ -1,6 +1,6 @@
 //! Reading without a lock: a state that the store really had, whatever is being written meanwhile.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
@@ -233,11 +233,25 @@ impl Snapshot {
         // Where the head knows how many there are, the rest need not be visited.
         let counted =
             in_order && by_row && team.is_none() && agent.is_none() && query.priorities.is_empty();
-        let mut page = Page::default();
-        // What the query finds equal stays in the order in which it was added.
-        let mut kept: Vec<(u32, Found)> = Vec::new();
-        let by_query =
-            |a: &(u32, Found), b: &(u32, Found)| query.compare(&a.1, &b.1).then(a.0.cmp(&b.0));
+        // Each set is in the order in which its items were added, so the first of each are enough.
+        let first_of_each = query.sort == Sort::Added
+            && !query.reverse
+            && !done
+            && by_row
+            && team.is_none()
+            && agent.is_none()
+            && query.priorities.is_empty();
+        let mut items: Vec<(u32, Found)> = Vec::new();
+        let (mut total, mut visited) = (0, true);
+        let order = |a: &(u32, Found), b: &(u32, Found)| {
+            let rows = if query.reverse && query.sort == Sort::Added {
+                b.0.cmp(&a.0)
+            } else {
+                a.0.cmp(&b.0)
+            };
+            query.compare(&a.1, &b.1).then(rows)
+        };
+        let in_set = Cell::new(0);
         let mut see = |number: u32| -> Result<ControlFlow<()>> {
             let row = self.row(number)?;
             let Some(state) = row.status().map(|status| state_of(status, row.open_needs)) else {
@@ -252,24 +266,30 @@ impl Snapshot {
             if !fits {
                 return Ok(ControlFlow::Continue(()));
             }
-            let full = in_order && kept.len() >= limit;
-            if full && counted {
+            let full = in_order && items.len() >= limit;
+            if full && counted || first_of_each && in_set.get() >= limit {
+                visited = false;
                 return Ok(ControlFlow::Break(()));
             }
             if full && by_row && agent.is_none() {
-                page.total += 1;
+                total += 1;
                 return Ok(ControlFlow::Continue(()));
             }
             let found = self.load(&row)?;
             if query.matches(&found) {
-                page.total += 1;
+                total += 1;
                 if !full {
-                    kept.push((number, found));
+                    items.push((number, found));
+                    in_set.set(in_set.get() + 1);
                 }
                 // A few of very many: no more is kept than can still be wanted.
-                if !in_order && limit < usize::MAX / 4 && kept.len() >= 2 * limit + 1024 {
-                    kept.sort_unstable_by(by_query);
-                    kept.truncate(limit);
+                if !in_order
+                    && !first_of_each
+                    && limit < usize::MAX / 4
+                    && items.len() >= 2 * limit + 1024
+                {
+                    items.sort_by(order);
+                    items.truncate(limit);
                 }
             }
             Ok(ControlFlow::Continue(()))
@@ -292,27 +312,30 @@ impl Snapshot {
             };
             'sets: for set in sets {
                 let mut from = 0;
+                in_set.set(0);
                 while let Some(number) =
                     set.next(&self.index.cells, from).map_err(failure::index)?
                 {
                     from = number + 1;
                     if see(number)?.is_break() {
+                        if first_of_each {
+                            break;
+                        }
                         break 'sets;
                     }
                 }
             }
         }
-        let summary = self.summary();
-        if counted && kept.len() >= limit {
-            page.total =
+        if !visited {
+            let summary = self.summary();
+            total =
                 State::ALL.into_iter().filter(|s| query.wants(*s)).map(|s| summary.count(s)).sum();
         }
         if !in_order {
-            kept.sort_unstable_by(by_query);
-            kept.truncate(limit);
+            items.sort_by(order);
+            items.truncate(limit);
         }
-        page.items = kept.into_iter().map(|(_, found)| found).collect();
-        Ok(page)
+        Ok(Page { items: items.into_iter().map(|(_, found)| found).collect(), total })
     }
 
     pub(super) fn held(&self, agent: &AgentId) -> Result<Vec<Found>> {
