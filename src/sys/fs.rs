@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, fstatfs, fsync, mkdirat, openat,
-    openat2, renameat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, chmodat, fchmod, fstat, fstatfs, fsync, mkdirat,
+    openat, openat2, renameat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -106,6 +106,11 @@ impl Dir {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
         let dir = Self::open(path, trusted)?;
+        // An odd umask may have taken from the mode what we need ourselves.
+        let stat = fstat(&dir.fd).map_err(|e| io_error(path, e))?;
+        if stat.st_mode & 0o777 != 0o700 {
+            fchmod(&dir.fd, Mode::RWXU).map_err(|e| io_error(path, e))?;
+        }
         // The entry in the parent must survive a power cut as well.
         if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty())
             && let Ok(parent) = File::open(parent)
@@ -121,7 +126,8 @@ impl Dir {
         let path = self.path.join(name);
         let fd = match self.open_raw(name, flags, Mode::empty()) {
             Err(Errno::NOENT) if create => {
-                match mkdirat(&self.fd, name, Mode::RWXU) {
+                let made = mkdirat(&self.fd, name, Mode::RWXU);
+                match made.and_then(|()| chmodat(&self.fd, name, Mode::RWXU, AtFlags::empty())) {
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(e) => return Err(io_error(&path, e)),
                 }
@@ -161,8 +167,9 @@ impl Dir {
         if stat.st_nlink > 1 {
             return Err(insecure("it has a second name (a hard link)"));
         }
-        // A checkout by git, or a copy, makes files that others can read.
-        if access != Access::Read && stat.st_mode & 0o077 != 0 && stat.st_uid == uid() {
+        // A checkout by git, or a copy, makes files that others can read; an odd umask makes files
+        // that we cannot.
+        if access != Access::Read && stat.st_mode & 0o777 != 0o600 && stat.st_uid == uid() {
             fchmod(&fd, Mode::RUSR | Mode::WUSR).map_err(|e| io_error(&path, e))?;
         }
         let file = File::from(fd);
