@@ -46,20 +46,10 @@ fn words(line: &str) -> Vec<String> {
 
 /// Queues items and gives their ids.
 fn fill(place: &Place, count: usize) -> Vec<String> {
-    use std::io::Write as _;
-    let mut child = place
-        .seal(env!("CARGO_BIN_EXE_coord"))
-        .args(["add", "--json", "--op-id", "fill"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let items = (0..count).map(|i| format!("{{\"title\":\"item {i}\",\"max_attempts\":1000}}"));
-    let input = items.collect::<Vec<_>>().join(
-        "
-",
-    );
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let ran = place.end(child, place.now());
+    let titles = (0..count).map(|i| format!("{{\"title\":\"item {i}\",\"max_attempts\":1000}}"));
+    let mut add = place.seal(env!("CARGO_BIN_EXE_coord"));
+    add.args(["add", "--json", "--op-id", "fill"]);
+    let ran = place.feed(add, &titles.collect::<Vec<_>>().join("\n"));
     let items = ran.data()["items"].as_array().cloned().unwrap_or_default();
     assert_eq!(items.len(), count, "{ran:?}");
     items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
@@ -239,16 +229,7 @@ fn mixed(place: &Place, clients: u64, each: u64, seed: u64) -> (usize, Vec<Strin
     let history = all.into_inner().unwrap();
     let played = Played::new(&log_lines(&place.store()));
     let mut wrong = check(&played, &history);
-    let status = place.run(&["status", "--json"]).data();
-    for state in ["pending", "active", "done", "dead"] {
-        let count = played.end().filter(|(_, end)| end.status == state).count();
-        if status[state] != count {
-            wrong.push(format!("{count} items are {state} by the log: {status}"));
-        }
-    }
-    if status["n"] != played.last() {
-        wrong.push(format!("n={} by the log: {status}", played.last()));
-    }
+    wrong.extend(played.differs(place));
     wrong.extend(place.verify());
     (history.len(), wrong)
 }

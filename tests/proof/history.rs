@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Ran;
+use super::{Place, Ran};
 
 /// One operation as its client saw it.
 #[derive(Clone, Debug)]
@@ -47,9 +47,9 @@ impl Seen {
 
 /// An item at some number.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct State {
-    pub(crate) status: String,
-    pub(crate) holder: String,
+struct State {
+    status: String,
+    holder: String,
     token: u64,
     progress: u64,
     rank: u64,
@@ -145,18 +145,31 @@ impl Played {
     }
 
     /// The last number.
-    pub(crate) fn last(&self) -> u64 {
+    fn last(&self) -> u64 {
         self.ready.len() as u64 - 1
     }
 
     /// The lines of an operation: number, item, verb, by.
-    pub(crate) fn of(&self, op: &str) -> &[(u64, String, String, String)] {
+    fn of(&self, op: &str) -> &[(u64, String, String, String)] {
         self.ops.get(op).map_or(&[], Vec::as_slice)
     }
 
-    /// How every item ends.
-    pub(crate) fn end(&self) -> impl Iterator<Item = (&String, &State)> {
-        self.items.iter().filter_map(|(id, states)| Some((id, &states.last()?.1)))
+    /// Where the program's own sums are not those of the log.
+    pub(crate) fn differs(&self, place: &Place) -> Vec<String> {
+        let status = place.run(&["status", "--json"]).data();
+        let ends: Vec<&State> =
+            self.items.values().filter_map(|states| Some(&states.last()?.1)).collect();
+        let mut wrong = Vec::new();
+        for state in ["pending", "active", "done", "dead"] {
+            let count = ends.iter().filter(|end| end.status == state).count();
+            if status[state] != count {
+                wrong.push(format!("{count} items are {state} by the log: {status}"));
+            }
+        }
+        if status["n"] != self.last() {
+            wrong.push(format!("n={} by the log: {status}", self.last()));
+        }
+        wrong
     }
 
     /// Whether an item had such a state at some number from `from` to `to`.

@@ -93,6 +93,15 @@ impl Place {
         self.end(child, call)
     }
 
+    /// Runs a sealed command to its end with a text on its standard input.
+    pub(crate) fn feed(&self, mut cmd: Command, input: &str) -> Ran {
+        let call = self.now();
+        let mut child = cmd.stdin(Stdio::piped()).spawn().unwrap();
+        // It may be killed before it has read all of it.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        self.end(child, call)
+    }
+
     /// Waits for a process that was started at `call`.
     pub(crate) fn end(&self, child: Child, call: Duration) -> Ran {
         let output = child.wait_with_output().unwrap();

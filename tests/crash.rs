@@ -1,0 +1,266 @@
+//! Processes that die or whose system calls fail at every point: what was acknowledged stays, what
+//! was not is wholly there or not at all, and the next command works.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![expect(clippy::disallowed_methods, reason = "tests stand outside the program")]
+
+#[path = "proof/plan.rs"]
+mod plan;
+mod proof;
+#[path = "proof/strace.rs"]
+mod strace;
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use plan::{Planned, VERBS, repeat, stock};
+use proof::history::{Played, Seen, check};
+use proof::{Dice, Place, Ran, full, log_lines, report, seed};
+use strace::{At, interfere};
+
+/// The calls that touch files, and `flock`.
+const CALLS: [&str; 20] = [
+    "openat2",
+    "openat",
+    "read",
+    "pread64",
+    "write",
+    "pwrite64",
+    "newfstatat",
+    "statx",
+    "flock",
+    "fdatasync",
+    "fsync",
+    "rename",
+    "renameat",
+    "renameat2",
+    "ftruncate",
+    "mkdirat",
+    "unlinkat",
+    "close",
+    "fchmod",
+    "getdents64",
+];
+
+/// Kills one kind of operation at each of one system call, always a fresh one, in one store.
+fn kill_at(
+    kind: (&'static str, &str),
+    call: &str,
+    variant: &str,
+    dice: &mut Dice,
+) -> (usize, Vec<String>) {
+    let (verb, kind) = kind;
+    let place = Place::new();
+    stock(&place, 60);
+    let (mut kills, mut wrong, mut history) = (0, Vec::new(), Vec::new());
+    // The short campaigns take each place where others have been before with a chance of a third.
+    let all = variant.is_empty() || full();
+    for nth in 1.. {
+        if !all && dice.throw(3) > 0 && nth < 12 {
+            continue;
+        }
+        let planned = Planned::new(&place, verb, kind, &format!("{kind}-{call}-{nth}"));
+        if variant == "index-lost" {
+            std::fs::remove_dir_all(place.store().join(".index")).unwrap();
+        }
+        let at = At { call, what: "signal=KILL", nth, on: false };
+        let (first, came) = interfere(&place, at, &planned.args, &planned.input);
+        if !came {
+            if first.code != 0 {
+                wrong.push(format!("{} undisturbed: {first:?}", planned.op));
+            }
+            history.push(planned.seen(first));
+            break;
+        }
+        kills += 1;
+        if variant == "twice" {
+            let call = CALLS[usize::try_from(dice.throw(CALLS.len() as u64)).unwrap()];
+            let nth = 1 + u32::try_from(dice.throw(8)).unwrap();
+            let at = At { call, what: "signal=KILL", nth, on: false };
+            kills += usize::from(interfere(&place, at, &planned.args, &planned.input).1);
+        }
+        match nth % 3 {
+            0 => wrong.extend(place.verify()),
+            1 => {
+                let status = place.run(&["status", "--json"]);
+                if status.code != 0 {
+                    wrong.push(format!("reading after {}: {status:?}", planned.op));
+                }
+            }
+            _ => {}
+        }
+        history.push(repeat(&place, planned, &first, &mut wrong));
+    }
+    let played = Played::new(&log_lines(&place.store()));
+    wrong.extend(check(&played, &history));
+    wrong.extend(played.differs(&place));
+    wrong.extend(place.verify());
+    (kills, wrong)
+}
+
+/// Kills every kind of operation everywhere.
+fn sweep(name: &str, variant: &str) {
+    strace::needed();
+    let seed = seed();
+    let (mut kills, mut wrong, mut dice) = (0, Vec::new(), Dice(seed));
+    for kind in VERBS {
+        for call in CALLS {
+            let (more, bad) = kill_at(kind, call, variant, &mut dice);
+            kills += more;
+            wrong.extend(bad.into_iter().map(|bad| format!("{}: {bad}", kind.1)));
+        }
+    }
+    report(name, kills, &wrong, seed);
+}
+
+#[test]
+fn killed_at_every_system_call() {
+    sweep("kill-at-every-call", "");
+}
+
+#[test]
+fn killed_at_every_system_call_of_a_rebuild() {
+    sweep("kill-at-every-call-of-a-rebuild", "index-lost");
+}
+
+#[test]
+fn killed_again_while_recovering() {
+    sweep("kill-while-recovering", "twice");
+}
+
+/// Clients that are killed at any moment, and everything that is wrong afterwards.
+fn kill_clients(place: &Place, clients: u64, each: u64, seed: u64) -> (usize, Vec<String>) {
+    let all = Mutex::new((0, Vec::new(), Vec::new()));
+    std::thread::scope(|scope| {
+        for number in 0..clients {
+            let all = &all;
+            scope.spawn(move || {
+                let (kills, history, wrong) = doomed(place, number, each, seed);
+                let mut all = all.lock().unwrap();
+                all.0 += kills;
+                all.1.extend(history);
+                all.2.extend(wrong);
+            });
+        }
+    });
+    let (kills, history, mut wrong) = all.into_inner().unwrap();
+    let played = Played::new(&log_lines(&place.store()));
+    wrong.extend(check(&played, &history));
+    wrong.extend(played.differs(place));
+    wrong.extend(place.verify());
+    (kills, wrong)
+}
+
+/// One client whose every process may be killed.
+fn doomed(place: &Place, number: u64, each: u64, seed: u64) -> (usize, Vec<Seen>, Vec<String>) {
+    let mut dice = Dice(seed ^ (number << 32));
+    let agent = format!("doomed-{number}");
+    let (mut kills, mut history, mut wrong) = (0, Vec::new(), Vec::new());
+    let mut held: Vec<String> = Vec::new();
+    // How long a process lives if it is let live: the aim is at all of it.
+    let mut span = Duration::from_millis(10);
+    for i in 0..each {
+        let (verb, kind) = VERBS[usize::try_from(dice.throw(6)).unwrap()];
+        let needs = matches!(verb, "progress" | "complete" | "release");
+        let (verb, kind) = if needs && held.is_empty() { ("claim", "claim") } else { (verb, kind) };
+        let target = needs.then(|| held.last().cloned()).flatten();
+        let op = format!("d{number}-{i}");
+        let planned = Planned::of(verb, kind, &op, &agent, target);
+        let mut cmd = place.seal(env!("CARGO_BIN_EXE_coord"));
+        cmd.args(&planned.args).stdin(std::process::Stdio::piped());
+        let call = place.now();
+        let mut child = cmd.spawn().unwrap();
+        let input = planned.input.clone();
+        let mut pipe = child.stdin.take().unwrap();
+        let _ = std::io::Write::write_all(&mut pipe, input.as_bytes());
+        drop(pipe);
+        std::thread::sleep(span * u32::try_from(dice.throw(130)).unwrap() / 100);
+        let _ = child.kill();
+        let first = place.end(child, call);
+        if first.code < 0 {
+            kills += 1;
+        } else {
+            span = (span * 7 + first.ret.saturating_sub(first.call).min(span * 3)) / 8;
+        }
+        // Half of those whose fate is unknown are asked for it, the others are left as they are.
+        let one = if first.code < 0 && dice.throw(2) == 0 {
+            planned.seen(first)
+        } else {
+            repeat(place, planned, &first, &mut wrong)
+        };
+        if let Some(id) = one.item()["id"].as_str().filter(|_| one.acked()).map(str::to_owned) {
+            match verb {
+                "claim" => held.push(id),
+                "complete" | "release" => held.retain(|own| *own != id),
+                _ => {}
+            }
+        } else if verb != "claim" {
+            // What became of it is not known, so neither is whether the item is still held.
+            held.retain(|own| Some(own) != one.target.as_ref());
+        }
+        history.push(one);
+    }
+    (kills, history, wrong)
+}
+
+#[test]
+fn killed_at_any_moment() {
+    let (seed, goal) = (seed(), if full() { 10_000 } else { 150 });
+    let (mut kills, mut wrong, mut round) = (0, Vec::new(), 0);
+    while kills < goal && round < 2_000 {
+        let place = Place::new();
+        stock(&place, 100);
+        let (more, bad) = kill_clients(&place, 8, 16, seed.wrapping_add(round));
+        kills += more;
+        wrong.extend(bad);
+        round += 1;
+    }
+    assert!(kills >= goal, "only {kills} processes were hit");
+    report("kill-at-any-moment", kills, &wrong, seed);
+}
+
+/// The log cut at every byte of its end: what stands before the cut is there, the rest is not.
+#[test]
+fn torn_at_every_byte() {
+    let place = Place::new();
+    stock(&place, 3);
+    for kind in ["add", "claim", "progress"] {
+        let planned = Planned::new(&place, kind, kind, &format!("whole-{kind}"));
+        assert_eq!(planned.run(&place).code, 0);
+    }
+    let log = place.store().join("work.jsonl");
+    let whole = std::fs::read(&log).unwrap();
+    let ends: Vec<usize> =
+        whole.iter().enumerate().filter(|b| *b.1 == b'\n').map(|b| b.0 + 1).collect();
+    let from = ends[ends.len() - 3];
+    let (mut n, mut wrong) = (0, Vec::new());
+    for cut in (from..whole.len()).filter(|cut| {
+        let near = ends.iter().any(|end| end.abs_diff(*cut) < 8);
+        near || full() || cut % 5 == from % 5
+    }) {
+        std::fs::write(&log, &whole[..cut]).unwrap();
+        n += 1;
+        let kept = ends.iter().copied().filter(|end| *end <= cut + 1).max().unwrap();
+        let first = if cut % 2 == 0 {
+            place.run(&["status", "--json"])
+        } else {
+            place.run(&["claim", "--json"])
+        };
+        if first.code != 0 && first.code != 6 {
+            wrong.push(format!("cut at {cut}: {first:?}"));
+        }
+        let add = place.run(&["add", "next", "--json"]);
+        let now = std::fs::read(&log).unwrap();
+        // A last line that lacks nothing but its line break is a line.
+        if add.code != 0 || now[..kept] != whole[..kept] {
+            wrong.push(format!("cut at {cut}: {add:?}"));
+        }
+        let behind = String::from_utf8_lossy(&now[kept..]).into_owned();
+        let due = 1 + usize::from(cut % 2 == 1 && first.code == 0);
+        if behind.lines().count() != due {
+            wrong.push(format!("cut at {cut}: {behind}"));
+        }
+        wrong.extend(place.verify());
+    }
+    report("torn-at-every-byte", n, &wrong, 0);
+}
