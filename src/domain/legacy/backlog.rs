@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::fields::{Fields, add, spoken};
-use super::life::{blank, life};
+use super::life::life;
 use super::scan::name_of;
 use super::{Kind, MAX_YAML, Parsed, Place, Report};
 use crate::domain::name::{ItemId, Word};
@@ -315,7 +315,7 @@ pub(super) fn story(
     let description = fields.text("description");
     let title = fields.text("title").unwrap_or_else(|| spoken(id.as_str()));
     let (title, description) = fields.title(title, description);
-    let mut item = blank(id.clone(), title, now);
+    let mut item = Item::bare(id.clone(), title, now);
     item.description = description;
     item.kind = "story".parse().ok();
     item.priority = fields.priority("priority");

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::fields::{self, Fields, short, spoken};
-use super::life::{blank, life};
+use super::life::life;
 use super::{Kind, Parsed, Place, Report, scan, words};
 use crate::domain::name::ItemId;
 use crate::domain::time::parse_duration;
@@ -62,7 +62,7 @@ fn item(
         }
     };
     let (title, description) = fields.title(title, None::<String>);
-    let mut item = blank(id, title, now);
+    let mut item = Item::bare(id, title, now);
     item.description = description;
     item.kind = kind;
     item.priority = fields.priority("priority");

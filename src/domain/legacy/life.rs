@@ -1,47 +1,12 @@
 //! Where an old record stands: pending, done or failed, since when, by whom.
 
-use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::fields::{Fields, short};
 use super::time;
 use super::words::{self, Meaning};
-use crate::domain::name::ItemId;
 use crate::domain::time::rfc3339;
-use crate::domain::work::{Item, Limits, Priority, Status};
-
-/// An item with nothing but its name.
-pub(super) fn blank(id: ItemId, title: String, now: DateTime<Utc>) -> Item {
-    Item {
-        id,
-        status: Status::Pending,
-        priority: Priority::default(),
-        title,
-        description: None,
-        kind: None,
-        team: None,
-        labels: Vec::new(),
-        capabilities: Vec::new(),
-        needs: Vec::new(),
-        points: None,
-        estimate_s: None,
-        assignee: None,
-        agent: None,
-        token: None,
-        lease: None,
-        attempt: 0,
-        max_attempts: Limits::MAX_ATTEMPTS,
-        progress: 0,
-        note: None,
-        result: None,
-        created_at: now,
-        claimed_at: None,
-        finished_at: None,
-        key: None,
-        trace_id: None,
-        extra: Map::new(),
-    }
-}
+use crate::domain::work::{Item, Status};
 
 /// Where the item stands, from `status`, the agent, the times, the progress and the result.
 ///

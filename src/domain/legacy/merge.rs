@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::fields::add;
-use super::life::blank;
 use super::{Completion, Parsed, Record, Report, time};
 use crate::domain::name::ItemId;
 use crate::domain::time::rfc3339;
@@ -135,7 +134,7 @@ fn credit(item: &mut Item, completion: &Completion, place: &super::Place, report
 
 /// An item of which nothing is known but that it was completed.
 fn only_completed(completion: &Completion, now: DateTime<Utc>) -> Item {
-    let mut item = blank(completion.id.clone(), completion.id.to_string(), now);
+    let mut item = Item::bare(completion.id.clone(), completion.id.to_string(), now);
     item.created_at = time::of_id(item.id.as_str()).or(completion.at).unwrap_or(now);
     item.status = Status::Done;
     item.progress = 100;

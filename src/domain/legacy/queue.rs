@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::fields::{Fields, spoken};
-use super::life::{blank, life};
+use super::life::life;
 use super::{Kind, Parsed, scan};
 use crate::domain::work::Item;
 
@@ -25,7 +25,7 @@ pub(super) fn read(bytes: &[u8], now: DateTime<Utc>) -> Parsed<Item> {
         let title = fields.text("title").or_else(|| description.clone());
         let title = title.unwrap_or_else(|| spoken(id.as_str()));
         let (title, description) = fields.title(title, description);
-        let mut item = blank(id, title, now);
+        let mut item = Item::bare(id, title, now);
         item.description = description;
         item.kind = fields.word("work_type");
         item.priority = fields.priority("priority");

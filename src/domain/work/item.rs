@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Lease;
+use super::{Lease, Limits};
 use crate::domain::name::{AgentId, ItemId, OpId, Team, Word};
 use crate::domain::time::Stamp;
 
@@ -219,6 +219,42 @@ pub struct Item {
     pub trace_id: Option<String>,
     /// Fields this version does not know, kept as they came.
     pub extra: Map<String, Value>,
+}
+
+impl Item {
+    /// A pending item with nothing but its name.
+    #[must_use]
+    pub fn bare(id: ItemId, title: String, now: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            status: Status::Pending,
+            priority: Priority::default(),
+            title,
+            description: None,
+            kind: None,
+            team: None,
+            labels: Vec::new(),
+            capabilities: Vec::new(),
+            needs: Vec::new(),
+            points: None,
+            estimate_s: None,
+            assignee: None,
+            agent: None,
+            token: None,
+            lease: None,
+            attempt: 0,
+            max_attempts: Limits::MAX_ATTEMPTS,
+            progress: 0,
+            note: None,
+            result: None,
+            created_at: now,
+            claimed_at: None,
+            finished_at: None,
+            key: None,
+            trace_id: None,
+            extra: Map::new(),
+        }
+    }
 }
 
 /// Who does what to the store when: the part of every operation that goes into its log line.

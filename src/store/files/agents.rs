@@ -10,7 +10,6 @@ use serde::Deserialize;
 
 use super::keys::Kind;
 use super::read::Snapshot;
-use super::record::Record;
 use super::rows::{Name, Row};
 use super::session::Session;
 use super::{FileStore, failure};
@@ -210,16 +209,8 @@ pub(super) fn remove(store: &FileStore, id: &AgentId, op: &Op) -> Result<Removed
         else {
             continue;
         };
-        records.push(Record {
-            n: session.next_n() + records.len() as u64,
-            item: *item,
-            verb,
-            op: op.id.clone(),
-            at: session.now().wall,
-            by: op.by.clone(),
-            more: false,
-            carried: false,
-        });
+        let n = session.next_n() + records.len() as u64;
+        records.push(session.line(n, &verb, *item));
         open_needs.push(row.open_needs);
     }
     if !records.is_empty() {

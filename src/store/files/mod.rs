@@ -9,6 +9,7 @@ mod agents;
 mod bits;
 mod cells;
 mod compact;
+mod compare;
 mod failure;
 mod head;
 mod index;
@@ -24,6 +25,7 @@ mod rows;
 mod session;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod verify;
 mod work;
 
@@ -149,11 +151,11 @@ impl Store for FileStore {
     }
 
     fn events(&self, since: u64, see: &mut dyn FnMut(&Event) -> bool) -> Result<()> {
-        read::events(self, since, see)
+        trail::events(self, since, see)
     }
 
     fn history(&self, id: &ItemId) -> Result<Vec<Event>> {
-        read::history(self, id)
+        trail::history(self, id)
     }
 
     fn register(&mut self, agent: &Agent, _op: &Op) -> Result<()> {

@@ -114,12 +114,16 @@ pub(super) fn add(store: &FileStore, items: Vec<NewItem>, op: &Op) -> Result<Add
         items.push(Some(item.into_item(id, needs, session.now())));
     }
     let found = record_all(&mut session, items, "add")?;
+    finish(session, slots, &found)
+}
+
+/// Ends the operation and puts its answer together.
+fn finish(mut session: Session<'_>, slots: Vec<Slot>, found: &[Found]) -> Result<Added> {
     if slots.iter().any(|slot| matches!(slot, Slot::Old(_))) {
         session.confirm();
     }
     session.finish()?;
-    let mut existing = 0;
-    let mut seen = BTreeSet::new();
+    let (mut existing, mut seen) = (0, BTreeSet::new());
     let items = slots
         .into_iter()
         .map(|slot| match slot {
@@ -189,16 +193,7 @@ fn record_all(
     let mut records: Vec<Record> = Vec::with_capacity(items.len());
     for (n, at) in (first..).zip(&order) {
         let Some(item) = items[*at].take() else { continue };
-        records.push(Record {
-            n,
-            item,
-            verb: verb.to_owned(),
-            op: session.op.id.clone(),
-            at: session.now().wall,
-            by: session.op.by.clone(),
-            more: false,
-            carried: false,
-        });
+        records.push(session.line(n, verb, item));
     }
     if records.is_empty() {
         return Ok(Vec::new());
@@ -327,23 +322,5 @@ pub(super) fn import(store: &FileStore, items: Vec<Item>, op: &Op) -> Result<Add
         }
     }
     let found = record_all(&mut session, new, "import")?;
-    if slots.iter().any(|slot| matches!(slot, Slot::Old(_))) {
-        session.confirm();
-    }
-    session.finish()?;
-    let (mut existing, mut seen) = (0, BTreeSet::new());
-    let items = slots
-        .into_iter()
-        .map(|slot| match slot {
-            Slot::New(at) => {
-                existing += usize::from(!seen.insert(at));
-                found[at].clone()
-            }
-            Slot::Old(found) => {
-                existing += 1;
-                *found
-            }
-        })
-        .collect();
-    Ok(Added { items, existing, repeated: false })
+    finish(session, slots, &found)
 }

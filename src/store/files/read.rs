@@ -1,7 +1,7 @@
 //! Reading without a lock: a state that the store really had, whatever is being written meanwhile.
 
 use std::cell::{Cell, OnceCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
@@ -12,7 +12,7 @@ use rustix::fs::inotify;
 
 use super::bits::Set;
 use super::cells::{Area, Cells, FileCells};
-use super::head::{self, Head, look};
+use super::head::{self, look};
 use super::index::Index;
 use super::keys::Kind;
 use super::log::{self, LIVE, Logs};
@@ -23,7 +23,7 @@ use super::{FileStore, failure, rebuild};
 use crate::domain::name::{AgentId, ItemId};
 use crate::domain::time::Stamp;
 use crate::domain::work::{Found, Page, Priority, Query, Sort, State, Status};
-use crate::store::{Error, Event, Result, Summary, TeamSummary};
+use crate::store::{Error, Result, Summary, TeamSummary};
 use crate::sys::fs::Access;
 
 /// How often a reader looks again before it reads the whole log instead.
@@ -101,7 +101,7 @@ impl FileStore {
     }
 
     /// The logs, the live one first, so that a compaction in between cannot hide anything.
-    fn logs(&self) -> Result<Logs> {
+    pub(super) fn logs(&self) -> Result<Logs> {
         for attempt in 0..TRIES {
             if attempt > 0 {
                 self.options.clock.sleep(Duration::from_millis(1 << attempt.min(5)));
@@ -410,77 +410,6 @@ const fn state_of(status: Status, open_needs: u32) -> State {
     }
 }
 
-fn event(record: Record) -> Event {
-    Event {
-        n: record.n,
-        verb: record.verb,
-        at: record.at,
-        by: record.by,
-        op: record.op,
-        item: record.item,
-    }
-}
-
-/// Shows every event with a number above `since`, oldest first.
-pub(super) fn events(
-    store: &FileStore,
-    since: u64,
-    see: &mut dyn FnMut(&Event) -> bool,
-) -> Result<()> {
-    let mut top = since;
-    // What was carried over is older than what follows it, and mostly seen; the rest is put in order.
-    let mut carried: BTreeMap<u64, Event> = BTreeMap::new();
-    let mut stop = false;
-    store.logs()?.each(|_, line| {
-        if log::quick_n(line).is_some_and(|n| n <= top) {
-            return ControlFlow::Continue(());
-        }
-        let Ok(record) = Record::parse(line) else { return ControlFlow::Continue(()) };
-        if record.n <= top {
-            return ControlFlow::Continue(());
-        }
-        if record.carried {
-            carried.insert(record.n, event(record));
-            return ControlFlow::Continue(());
-        }
-        for older in std::mem::take(&mut carried).into_values() {
-            if older.n < record.n && !stop {
-                top = older.n;
-                stop = !see(&older);
-            }
-        }
-        if !stop {
-            top = record.n;
-            stop = !see(&event(record));
-        }
-        if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    for older in carried.into_values() {
-        if stop || !see(&older) {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Every event of one item, oldest first.
-pub(super) fn history(store: &FileStore, id: &ItemId) -> Result<Vec<Event>> {
-    let mut found: BTreeMap<u64, Event> = BTreeMap::new();
-    let finder = memchr::memmem::Finder::new(id.as_str());
-    store.logs()?.each(|_, line| {
-        let ours = log::quick_id(line)
-            .map_or_else(|| finder.find(line).is_some(), |have| have == id.as_str());
-        if ours
-            && let Ok(record) = Record::parse(line)
-            && record.item.id == *id
-        {
-            found.entry(record.n).or_insert_with(|| event(record));
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(found.into_values().collect())
-}
-
 /// Waits until the live log may have changed, or the time is over.
 pub(super) fn wait(store: &FileStore, time: Duration) -> Result<()> {
     let failed = |e: rustix::io::Errno| failure::io("wait for a change", e.into());
@@ -500,67 +429,4 @@ pub(super) fn wait(store: &FileStore, time: Duration) -> Result<()> {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(e) => Err(failed(e)),
     }
-}
-
-/// What two indexes must agree on: everything but where the lines stand.
-pub(super) fn differences<A: Cells, B: Cells>(
-    ours: &Index<A>,
-    made: &Index<B>,
-) -> io::Result<Vec<String>> {
-    let mut out = Vec::new();
-    let counts = |h: &Head| {
-        [
-            h.n, h.next_id, h.rows, h.names, h.pending, h.blocked, h.active, h.done, h.failed,
-            h.dead, h.points,
-        ]
-    };
-    let named = [
-        "n", "next id", "rows", "names", "pending", "blocked", "active", "done", "failed", "dead",
-        "points",
-    ];
-    for ((a, b), name) in counts(&ours.head).into_iter().zip(counts(&made.head)).zip(named) {
-        if a != b {
-            out.push(format!("the index says {name} = {a}, the log says {b}"));
-        }
-    }
-    let same = |row: &Row| {
-        let facts = (row.n, row.needs_n, row.open_needs, row.needs_hash, row.born);
-        (facts, (row.team, row.holder, row.assignee), row.status, row.priority, row.picky)
-    };
-    for number in 1..=u32::try_from(ours.head.rows.min(made.head.rows)).unwrap_or(0) {
-        let (a, b) = (Row::load(&ours.cells, number)?, Row::load(&made.cells, number)?);
-        if same(&a) != same(&b) && out.len() < 20 {
-            out.push(format!(
-                "the index has another row {number} than the log (write {} and {})",
-                a.n, b.n
-            ));
-        }
-    }
-    for slot in 1..=u32::try_from(ours.head.names.min(made.head.names)).unwrap_or(0) {
-        let (mut a, mut b) = (Name::load(&ours.cells, slot)?, Name::load(&made.cells, slot)?);
-        // The lists of held items may be in another order.
-        (a.first_held, b.first_held) = (0, 0);
-        if a != b && out.len() < 20 {
-            out.push(format!("the index has other counts for `{}` than the log", a.text));
-        }
-    }
-    let mut sets: Vec<Set> = vec![Set::Active, Set::Given];
-    for p in Priority::ALL {
-        sets.extend([Set::Ready(p), Set::Open(p)]);
-        sets.extend((1..=u32::try_from(made.head.names).unwrap_or(0)).map(|slot| Set::Of(slot, p)));
-    }
-    for set in sets {
-        let mut from = 0;
-        loop {
-            let (a, b) = (set.next(&ours.cells, from)?, set.next(&made.cells, from)?);
-            if a != b && out.len() < 20 {
-                out.push(format!("the index has other members of {set:?} than the log"));
-            }
-            match (a, b) {
-                (Some(a), Some(b)) if a == b => from = a + 1,
-                _ => break,
-            }
-        }
-    }
-    Ok(out)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::domain::name::{AgentId, ItemId, OpId};
 use crate::domain::time::{parse_rfc3339, rfc3339};
@@ -260,7 +260,9 @@ impl<'de> Deserialize<'de> for Record {
                 let (mut verb, mut op, mut at, mut by) = (None, None, None, None);
                 let (mut more, mut carried, mut title, mut created) = (false, false, None, None);
                 let (mut until, mut boot, mut until_ms, mut lease_ms) = (None, 0, 0, 0u64);
-                let mut item = blank();
+                // What a line must have is filled in at the end.
+                let mut item =
+                    Item::bare(ItemId::numbered('w', 0), String::new(), DateTime::UNIX_EPOCH);
                 while let Some(Str(key)) = map.next_key()? {
                     match &*key {
                         "n" => n = Some(map.next_value()?),
@@ -334,40 +336,6 @@ impl<'de> Deserialize<'de> for Record {
             }
         }
         input.deserialize_map(Line)
-    }
-}
-
-/// An item whose needed fields are still to be filled in.
-fn blank() -> Item {
-    use crate::domain::work::{Priority, Status};
-    Item {
-        id: ItemId::numbered('w', 0),
-        status: Status::Pending,
-        priority: Priority::Medium,
-        title: String::new(),
-        description: None,
-        kind: None,
-        team: None,
-        labels: Vec::new(),
-        capabilities: Vec::new(),
-        needs: Vec::new(),
-        points: None,
-        estimate_s: None,
-        assignee: None,
-        agent: None,
-        token: None,
-        lease: None,
-        attempt: 0,
-        max_attempts: Limits::MAX_ATTEMPTS,
-        progress: 0,
-        note: None,
-        result: None,
-        created_at: DateTime::UNIX_EPOCH,
-        claimed_at: None,
-        finished_at: None,
-        key: None,
-        trace_id: None,
-        extra: Map::new(),
     }
 }
 

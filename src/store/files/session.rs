@@ -17,7 +17,7 @@ use super::rows::{Place, Row};
 use super::{FileStore, compact, failure};
 use crate::domain::name::ItemId;
 use crate::domain::time::{Stamp, rfc3339};
-use crate::domain::work::{Found, Limits, NewError, Op, TransitionError};
+use crate::domain::work::{Found, Item, Limits, NewError, Op, TransitionError};
 use crate::store::{Error, Result};
 use crate::sys::fs::Access;
 
@@ -285,6 +285,20 @@ impl<'a> Session<'a> {
                     io::Error::other("it did not match the log; the next command makes it anew");
                 Err(other.err().unwrap_or_else(|| failure::index(wrong)))
             }
+        }
+    }
+
+    /// A line of this operation about an item.
+    pub(super) fn line(&self, n: u64, verb: &str, item: Item) -> Record {
+        Record {
+            n,
+            item,
+            verb: verb.to_owned(),
+            op: self.op.id.clone(),
+            at: self.now.wall,
+            by: self.op.by.clone(),
+            more: false,
+            carried: false,
         }
     }
 

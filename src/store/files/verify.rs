@@ -10,7 +10,7 @@ use super::log::{HISTORY, LIVE, scan, sealed_name};
 use super::rebuild::{Fault, FaultKind, Rebuilt, describe};
 use super::record::{Fields, Record};
 use super::session::Session;
-use super::{FileStore, failure, read};
+use super::{FileStore, compare, failure};
 use crate::domain::name::ItemId;
 use crate::domain::time::rfc3339;
 use crate::domain::work::Op;
@@ -31,7 +31,7 @@ pub(super) fn run(store: &FileStore, repair: bool, op: &Op) -> Result<Verified> 
         session.rebuild()?;
     } else if rebuilt.cut.is_none() {
         let differences =
-            read::differences(&session.index, &rebuilt.index).map_err(failure::index)?;
+            compare::differences(&session.index, &rebuilt.index).map_err(failure::index)?;
         if repair && !differences.is_empty() {
             session.rebuild()?;
             verified.repaired.push("made the index anew".to_owned());

@@ -18,19 +18,6 @@ use crate::store::{Changed, Claimed, Error, Result};
 /// At most so many ids of unblocked items are told.
 const TOLD: usize = 100;
 
-fn record(session: &Session<'_>, n: u64, verb: &str, item: Item) -> Record {
-    Record {
-        n,
-        item,
-        verb: verb.to_owned(),
-        op: session.op.id.clone(),
-        at: session.now().wall,
-        by: session.op.by.clone(),
-        more: false,
-        carried: false,
-    }
-}
-
 /// The first answer of an operation that is repeated.
 fn repeated(session: &mut Session<'_>, verb: &str) -> Result<Option<Changed>> {
     let Some(last) = session.answered(verb)?.and_then(|mut records| records.pop()) else {
@@ -115,7 +102,7 @@ pub(super) fn claim(store: &FileStore, want: &Want, op: &Op) -> Result<Claimed> 
 }
 
 fn commit_one(mut session: Session<'_>, verb: &str, item: Item) -> Result<Changed> {
-    let mut records = [record(&session, session.next_n(), verb, item)];
+    let mut records = [session.line(session.next_n(), verb, item)];
     let applied = session.commit(&mut records)?;
     let mut unblocked = Vec::new();
     for row in applied.iter().flat_map(|a| &a.unblocked).take(TOLD) {
@@ -209,7 +196,7 @@ fn expire_due(session: &mut Session<'_>) -> Result<()> {
     let start = session.next_n();
     let mut records: Vec<Record> = (start..)
         .zip(due)
-        .map(|(n, item)| record(session, n, "expire", transition::expire(&item, now)))
+        .map(|(n, item)| session.line(n, "expire", transition::expire(&item, now)))
         .collect();
     if !records.is_empty() {
         session.commit(&mut records)?;
@@ -285,7 +272,7 @@ pub(super) fn assign(
             transition::apply(&old.item, row.open_needs, &change, session.now())
         {
             let n = session.next_n() + records.len() as u64;
-            records.push(record(&session, n, "assign", *item));
+            records.push(session.line(n, "assign", *item));
             open_needs.push(row.open_needs);
         }
     }
