@@ -6,6 +6,8 @@
 
 #[path = "proof/plan.rs"]
 mod plan;
+#[path = "proof/power.rs"]
+mod power;
 mod proof;
 #[path = "proof/strace.rs"]
 mod strace;
@@ -13,10 +15,11 @@ mod strace;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use plan::{Planned, VERBS, repeat, stock};
+use plan::{Planned, VERBS, answer, repeat, stock};
+use power::{Disk, cuts};
 use proof::history::{Played, Seen, check};
 use proof::{Dice, Place, Ran, full, log_lines, report, seed};
-use strace::{At, interfere};
+use strace::{At, interfere, watch};
 
 /// The calls that touch files, and `flock`.
 const CALLS: [&str; 20] = [
@@ -263,4 +266,107 @@ fn torn_at_every_byte() {
         wrong.extend(place.verify());
     }
     report("torn-at-every-byte", n, &wrong, 0);
+}
+
+/// An operation during which the power is cut at every point that matters, and what is lost by it:
+/// all that was acknowledged before, and the operation itself once its answer is out.
+fn power(
+    place: &Place,
+    disk: Disk,
+    planned: &Planned,
+    before: &[(String, String)],
+) -> (usize, Vec<String>) {
+    let (ran, trace) = watch(place, &planned.args, &planned.input, None);
+    let mut wrong = Vec::new();
+    if ran.code != 0 {
+        wrong.push(format!("{ran:?}"));
+    }
+    let told = answer(planned, &ran);
+    let mut n = 0;
+    let answered = cuts(disk, &trace, &mut |image, out| {
+        n += 1;
+        let lines = log_lines(&image.store());
+        let held = |(id, n): &(String, String)| {
+            lines.iter().any(|line| line["id"].to_string() == *id && line["n"].to_string() == *n)
+        };
+        for one in before.iter().filter(|one| !held(one)) {
+            wrong.push(format!("{} during {} lost {one:?}", n, planned.op));
+        }
+        if image.store().exists() {
+            wrong.extend(image.verify());
+        }
+        if out {
+            let again = planned.run(&image);
+            if again.data()["repeated"] != true || answer(planned, &again) != told {
+                wrong.push(format!("{} was acknowledged and is lost: {again:?}", planned.op));
+            }
+        }
+    });
+    if !answered {
+        wrong.push(format!("{} gave no answer", planned.op));
+    }
+    (n, wrong)
+}
+
+/// What the log holds, as `power` wants it.
+fn held(place: &Place) -> Vec<(String, String)> {
+    let lines = log_lines(&place.store());
+    let items = lines.iter().filter(|line| line["id"].is_string());
+    items.map(|line| (line["id"].to_string(), line["n"].to_string())).collect()
+}
+
+/// Every operation under power cuts, with bugs or without.
+fn power_cuts(plant: &'static str) -> Vec<(String, usize, Vec<String>)> {
+    strace::needed();
+    let mut all = Vec::new();
+    for (verb, kind) in VERBS {
+        let place = Place::planted(plant);
+        if plant.is_empty() {
+            stock(&place, 5);
+        } else {
+            // What was there before is durable, also where the bug is.
+            for _ in 0..5 {
+                place.run(&["add", "title"]);
+            }
+        }
+        let planned = Planned::new(&place, verb, kind, kind);
+        let (n, wrong) = power(&place, Disk::new(place.root()), &planned, &held(&place));
+        all.push((kind.to_owned(), n, wrong));
+    }
+    let bare = Place::bare(plant);
+    let planned = Planned::new(&bare, "add", "add", "first");
+    let (n, wrong) = power(&bare, Disk::new(bare.root()), &planned, &[]);
+    all.push(("the first operation".to_owned(), n, wrong));
+    // Its writer dies before it waits for the disk, and whoever repeats it finds it done.
+    let place = Place::planted(plant);
+    stock(&place, 1);
+    let mut disk = Disk::new(place.root());
+    let planned = Planned::new(&place, "claim", "claim", "repeated");
+    let kill = Some("fdatasync:signal=KILL");
+    disk.play(&watch(&place, &planned.args, &planned.input, kill).1);
+    let (n, wrong) = power(&place, disk, &planned, &[]);
+    all.push(("a repetition".to_owned(), n, wrong));
+    all
+}
+
+#[test]
+fn no_power_cut_takes_what_was_acknowledged() {
+    let (mut n, mut wrong) = (0, Vec::new());
+    for (kind, more, bad) in power_cuts("") {
+        n += more;
+        wrong.extend(bad.into_iter().map(|bad| format!("{kind}: {bad}")));
+    }
+    report("power-cuts", n, &wrong, 0);
+}
+
+/// Without the wait for the disk every single answer is a lie, and the same checks say so.
+#[cfg(feature = "test-hooks")]
+#[test]
+fn a_store_that_does_not_wait_for_the_disk_is_found_out() {
+    for (kind, _, wrong) in power_cuts("no-sync") {
+        assert!(
+            wrong.iter().any(|what| what.contains("was acknowledged and is lost")),
+            "{kind}: {wrong:?}"
+        );
+    }
 }

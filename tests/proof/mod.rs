@@ -49,10 +49,20 @@ impl Place {
 
     /// The same, with bugs in every process.
     pub(crate) fn planted(plant: &'static str) -> Self {
-        let place = Self { dir: tempfile::tempdir().unwrap(), start: Instant::now(), plant };
+        let place = Self::bare(plant);
         let made = place.run(&["init", "--dir", place.store().to_str().unwrap()]);
         assert_eq!(made.code, 0, "{made:?}");
         place
+    }
+
+    /// With what is put there; it need not be there.
+    pub(crate) fn bare(plant: &'static str) -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), start: Instant::now(), plant }
+    }
+
+    /// Where the state directory, and all that is written, lies.
+    pub(crate) fn root(&self) -> &Path {
+        self.dir.path()
     }
 
     /// The state directory.

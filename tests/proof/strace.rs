@@ -37,6 +37,29 @@ pub(crate) fn interfere(place: &Place, at: At<'_>, args: &[String], input: &str)
     (ran, came)
 }
 
+/// Runs `coord` and writes down every call that changes files, with paths and whole contents.
+///
+/// `also` may interfere with it, as in `fdatasync:signal=KILL`.
+pub(crate) fn watch(
+    place: &Place,
+    args: &[String],
+    input: &str,
+    also: Option<&str>,
+) -> (Ran, String) {
+    let note = note(place);
+    let calls = "openat2,openat,write,pwrite64,fdatasync,fsync,ftruncate,?rename,renameat,\
+                 renameat2,?mkdir,mkdirat,?unlink,unlinkat";
+    let mut cmd = place.seal("strace");
+    cmd.args(["-f", "-qq", "-y", "-s", "9999999", "-o"])
+        .arg(&note)
+        .args(["-e", &format!("trace={calls}"), "-e", "signal=none"])
+        .args(also.iter().flat_map(|what| ["-e".to_owned(), format!("inject={what}")]))
+        .arg(env!("CARGO_BIN_EXE_coord"))
+        .args(args);
+    let ran = place.feed(cmd, input);
+    (ran, std::fs::read_to_string(&note).unwrap())
+}
+
 fn note(place: &Place) -> PathBuf {
     let mut name = place.store().into_os_string();
     name.push(format!(".strace.{:?}", std::thread::current().id()));
