@@ -242,10 +242,11 @@ impl Dir {
 
     fn open_raw(&self, name: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
         let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        match openat2(&self.fd, name, flags, mode, how) {
+        // Some file systems let a signal interrupt an open.
+        match rustix::io::retry_on_intr(|| openat2(&self.fd, name, flags, mode, how)) {
             // Old kernels and some sandboxes lack it; names are single components, so this is the same.
             Err(Errno::NOSYS | Errno::PERM) => {
-                openat(&self.fd, name, flags | OFlags::NOFOLLOW, mode)
+                rustix::io::retry_on_intr(|| openat(&self.fd, name, flags | OFlags::NOFOLLOW, mode))
             }
             other => other,
         }

@@ -29,7 +29,7 @@ impl Lock {
     /// again from here would starve some.
     pub(super) fn take(dir: &Dir, timeout: Duration, command: &str, since: &str) -> Result<Self> {
         let file = Arc::new(dir.file(FILE, Access::Create).map_err(super::failure::open)?);
-        let waited = match FileExt::try_lock(&*file) {
+        let waited = match try_now(&file) {
             Ok(()) => false,
             Err(_) if crate::sys::plant("no-lock") => false,
             Err(fs2::TryLockError::WouldBlock) => {
@@ -50,7 +50,12 @@ impl Lock {
         // The thread outlives a caller that gives up; what it then gets goes at once, with the
         // last handle of the file.
         let spawned = std::thread::Builder::new().name("lock".into()).spawn(move || {
-            let got = FileExt::lock(&*waiter);
+            let got = loop {
+                match FileExt::lock(&*waiter) {
+                    Err(e) if is_interruption(&e) => {}
+                    other => break other,
+                }
+            };
             let _ = tell.send(got);
         });
         spawned.map_err(|source| super::failure::io("wait for the lock", source))?;
@@ -87,6 +92,20 @@ impl Lock {
         let pid = value["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
         Some(Holder { pid, host: word("host"), command: word("command"), since: word("since") })
     }
+}
+
+/// Tries the lock; a signal that comes in between is no answer.
+fn try_now(file: &File) -> Result<(), fs2::TryLockError> {
+    loop {
+        match FileExt::try_lock(file) {
+            Err(fs2::TryLockError::Error(e)) if is_interruption(&e) => {}
+            other => return other,
+        }
+    }
+}
+
+fn is_interruption(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::Interrupted
 }
 
 impl Drop for Lock {
