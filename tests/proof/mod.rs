@@ -67,7 +67,7 @@ impl Place {
 
     /// The state directory.
     pub(crate) fn store(&self) -> PathBuf {
-        self.dir.path().join("state")
+        self.root().join("state")
     }
 
     /// The time since the place was made.
@@ -78,7 +78,7 @@ impl Place {
     /// Seals a command: nothing of the caller's environment but what is needed.
     pub(crate) fn seal(&self, program: impl AsRef<OsStr>) -> Command {
         let mut cmd = Command::new(program);
-        cmd.current_dir(self.dir.path())
+        cmd.current_dir(self.root())
             .env_clear()
             .env("HOME", self.dir.path())
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
