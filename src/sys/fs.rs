@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, ResolveFlags, chmodat, fchmod, fstat, fstatfs, fsync, mkdirat,
-    openat, openat2, renameat, unlinkat,
+    openat, openat2, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -177,6 +177,13 @@ impl Dir {
             file.set_len(0).map_err(|source| OpenError::Io { path, source })?;
         }
         Ok(file)
+    }
+
+    /// Whether a name in this directory still stands for an open file.
+    #[must_use]
+    pub fn names_file(&self, name: &str, file: &File) -> bool {
+        let named = statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+        matches!((named, fstat(file)), (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
     }
 
     /// Gives a file in this directory another name here or in `to`; what had it is replaced.

@@ -61,6 +61,14 @@ impl FileCells {
         Self { dir, access, files: Default::default() }
     }
 
+    /// Opens what nearly every operation needs.
+    pub(super) fn open_usual(&self) -> io::Result<()> {
+        for area in [Area::Rows, Area::Bits, Area::Names, Area::Keys] {
+            self.file(area)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn file(&self, area: Area) -> io::Result<&File> {
         let slot = &self.files[area as usize];
         if let Some(file) = slot.get() {

@@ -3,6 +3,7 @@
 //! Applying the same lines in the same order gives the same index, in files or in memory; that is
 //! what a rebuild does and what `verify` compares.
 
+use std::cell::Cell;
 use std::io;
 
 use super::bits::{CAPACITY, Set};
@@ -123,6 +124,8 @@ pub(super) struct Applied {
 pub(super) struct Index<C> {
     pub(super) cells: C,
     pub(super) head: Head,
+    /// The hash of the id that was found last, and its row: it is mostly the one that changes next.
+    found: Cell<Option<(u64, u32)>>,
 }
 
 /// Packs the place of a line into the value of a key; its length is found by reading on.
@@ -136,6 +139,20 @@ pub(super) fn unpack(value: u64) -> Place {
 }
 
 impl<C: Cells> Index<C> {
+    pub(super) const fn new(cells: C, head: Head) -> Self {
+        Self { cells, head, found: Cell::new(None) }
+    }
+
+    /// Remembers where an item is whose row was found by another way than its id.
+    pub(super) fn remember(&self, id: &str, row: u32) {
+        self.found.set(Some((keys::key(Kind::Item, id), row)));
+    }
+
+    /// Forgets it: rows have changed their numbers.
+    pub(super) fn forget(&self) {
+        self.found.set(None);
+    }
+
     /// The row of an item. Two ids may share a hash: `is_it` reads the id behind a row that has a
     /// line. It is not asked about rows that were only mentioned, whose id nobody has written.
     pub(super) fn row_of<E: From<io::Error>>(
@@ -143,29 +160,40 @@ impl<C: Cells> Index<C> {
         id: &str,
         is_it: &mut dyn FnMut(&Row) -> Result<bool, E>,
     ) -> Result<Option<u32>, E> {
-        let found = keys::find(&self.cells, &self.head, keys::key(Kind::Item, id), |value| {
+        let found = keys::find(&self.cells, &self.head, (Kind::Item, id), |value| {
             let row = Row::load(&self.cells, u32::try_from(value).unwrap_or(0))?;
             if row.n == 0 { Ok(true) } else { is_it(&row) }
         })?;
-        Ok(found.and_then(|row| u32::try_from(row).ok()))
+        let row = found.and_then(|row| u32::try_from(row).ok());
+        if let Some(row) = row {
+            self.remember(id, row);
+        }
+        Ok(row)
     }
 
     /// The row of an item, if it is sure that no two ids share a hash (they are 64 bits).
     fn row_by_hash(&self, id: &str) -> io::Result<Option<u32>> {
-        self.row_of(id, &mut |_| Ok::<_, io::Error>(true))
+        match self.found.get() {
+            Some((hash, row)) if hash == keys::key(Kind::Item, id) => Ok(Some(row)),
+            _ => self.row_of(id, &mut |_| Ok::<_, io::Error>(true)),
+        }
     }
 
     /// The slot of a team or an agent.
     pub(super) fn slot_of(&self, kind: Kind, text: &str) -> io::Result<Option<u32>> {
-        let found = keys::find(&self.cells, &self.head, keys::key(kind, text), |value| {
+        let found = keys::find(&self.cells, &self.head, (kind, text), |value| {
             let name = Name::load(&self.cells, u32::try_from(value).unwrap_or(0))?;
             Ok::<_, io::Error>(name.text == text)
         })?;
         Ok(found.and_then(|slot| u32::try_from(slot).ok()))
     }
 
-    fn slot_or_new(&mut self, kind: Kind, text: Option<&str>) -> io::Result<u32> {
+    /// The slot of a name, made if it is new. `likely` is where it probably is.
+    fn slot_or_new(&mut self, kind: Kind, text: Option<&str>, likely: u32) -> io::Result<u32> {
         let Some(text) = text else { return Ok(0) };
+        if likely != 0 && Name::load(&self.cells, likely)?.is(kind, text) {
+            return Ok(likely);
+        }
         if let Some(slot) = self.slot_of(kind, text)? {
             return Ok(slot);
         }
@@ -414,9 +442,10 @@ impl<C: Cells> Index<C> {
         row.priority = facts.priority as u8;
         row.picky = facts.picky;
         row.lease_end = facts.lease_end;
-        row.team = self.slot_or_new(Kind::Team, facts.team)?;
-        row.assignee = self.slot_or_new(Kind::Agent, facts.assignee)?;
-        let agent = self.slot_or_new(Kind::Agent, facts.agent)?;
+        let likely = if row.holder == 0 { row.assignee } else { row.holder };
+        row.team = self.slot_or_new(Kind::Team, facts.team, row.team)?;
+        row.assignee = self.slot_or_new(Kind::Agent, facts.assignee, row.assignee)?;
+        let agent = self.slot_or_new(Kind::Agent, facts.agent, likely)?;
         row.holder = if facts.status == Status::Active { agent } else { 0 };
         let list = facts.needs.join("\0");
         let hash = u32::try_from(keys::hash(0, list.as_bytes()) >> 32).unwrap_or(0);

@@ -59,10 +59,15 @@ fn slots(bucket: &[u8; BUCKET]) -> impl Iterator<Item = (u64, u64)> + '_ {
 pub(super) fn find<E: From<io::Error>>(
     cells: &impl Cells,
     head: &Head,
-    hash: u64,
+    (kind, text): (Kind, &str),
     mut is_it: impl FnMut(u64) -> Result<bool, E>,
 ) -> Result<Option<u64>, E> {
-    for index in (0..head.key_parts).rev() {
+    // Operations and new items are the most and stand in the last parts; teams and agents are few
+    // and mostly older than what they work on.
+    let hash = key(kind, text);
+    let old_first = matches!(kind, Kind::Team | Kind::Agent);
+    for step in 0..head.key_parts {
+        let index = if old_first { step } else { head.key_parts - 1 - step };
         let (start, count) = part(index);
         let mut at = (hash >> 8) % count;
         'part: for _ in 0..count {
@@ -125,15 +130,14 @@ mod tests {
             insert(&mut cells, &mut head, key(Kind::Item, &format!("w-{n}")), n).unwrap();
         }
         for n in (0..20_000u64).step_by(7) {
-            let found = find(&cells, &head, key(Kind::Item, &format!("w-{n}")), |v| {
+            let found = find(&cells, &head, (Kind::Item, &format!("w-{n}")), |v| {
                 Ok::<_, io::Error>(v == n)
             });
             assert_eq!(found.unwrap(), Some(n));
         }
         for n in 20_000..20_500u64 {
-            let found = find(&cells, &head, key(Kind::Item, &format!("w-{n}")), |_| {
-                Ok::<_, io::Error>(true)
-            });
+            let found =
+                find(&cells, &head, (Kind::Item, &format!("w-{n}")), |_| Ok::<_, io::Error>(true));
             assert_eq!(found.unwrap(), None);
         }
     }

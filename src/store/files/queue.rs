@@ -18,8 +18,7 @@ use crate::store::{Added, Error, Result};
 /// Finds an item by its idempotency key.
 fn by_key(session: &Session<'_>, key: &str) -> Result<Option<(Row, Record)>> {
     let mut found = None;
-    let hash = keys::key(Kind::Key, key);
-    keys::find(&session.index.cells, &session.index.head, hash, |value| {
+    keys::find(&session.index.cells, &session.index.head, (Kind::Key, key), |value| {
         let row = Row::load(&session.index.cells, u32::try_from(value).unwrap_or(0))?;
         let record = session.record(&row)?;
         let is_it = record.item.key.as_deref() == Some(key);

@@ -84,7 +84,7 @@ impl FileStore {
         }
         let logs = Logs::new(&self.dir, live, head.segment);
         let cells: Box<dyn Cells> = Box::new(FileCells::new(dir, Access::Read));
-        let index = Index { cells, head };
+        let index = Index::new(cells, head);
         Ok(Some((Snapshot { index, logs, now, ids: OnceCell::new() }, head_file)))
     }
 
@@ -93,10 +93,7 @@ impl FileStore {
         let now = self.stamp();
         let logs = self.logs()?;
         let rebuilt = rebuild::run(&logs, now.boot, now, false)?;
-        let index = Index {
-            cells: Box::new(rebuilt.index.cells) as Box<dyn Cells>,
-            head: rebuilt.index.head,
-        };
+        let index = Index::new(Box::new(rebuilt.index.cells) as Box<dyn Cells>, rebuilt.index.head);
         Ok(Snapshot { index, logs, now, ids: OnceCell::new() })
     }
 

@@ -81,7 +81,7 @@ struct Pass<'a> {
 /// Reads all logs. A `thorough` pass checks every link of the chain.
 pub(super) fn run(logs: &Logs, boot: u64, now: Stamp, thorough: bool) -> Result<Rebuilt> {
     let ops_since = now.wall - chrono::TimeDelta::days(OPS_DAYS);
-    let index = Index { cells: MemCells::default(), head: Head::new(boot) };
+    let index = Index::new(MemCells::default(), Head::new(boot));
     let cut = log::unfinished(&logs.live).map_err(failure::index)?;
     let out = Rebuilt { index, faults: Vec::new(), seams: Vec::new(), lines: 0, cut };
     let mut pass = Pass {

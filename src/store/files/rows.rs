@@ -3,6 +3,7 @@
 use std::io;
 
 use super::cells::{Area, Cells};
+use super::keys::Kind;
 use crate::domain::name::MAX_NAME;
 use crate::domain::work::{Priority, Status};
 
@@ -164,6 +165,11 @@ impl Name {
             points: long(40),
             seen_ms: long(48),
         })
+    }
+
+    /// Whether it is this one.
+    pub(super) fn is(&self, kind: Kind, text: &str) -> bool {
+        self.agent == matches!(kind, Kind::Agent) && self.text == text
     }
 
     pub(super) fn store(&self, cells: &mut impl Cells, slot: u32) -> io::Result<()> {

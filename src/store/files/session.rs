@@ -60,16 +60,28 @@ impl<'a> Session<'a> {
     pub(super) fn begin_anyhow(store: &'a FileStore, op: &'a Op) -> Result<Self> {
         let options = &store.options;
         let since = rfc3339(op.now.wall);
+        // What can be opened beforehand keeps nobody waiting.
+        let early = match store.dir.file(LIVE, Access::Append) {
+            Ok(live) => Some(live),
+            Err(e) if e.is_not_found() => None,
+            Err(e) => return Err(failure::open(e)),
+        };
+        let dir = store.dir.subdir(INDEX, true).map_err(failure::open)?;
+        let head_file = dir.file(HEAD, Access::Create).map_err(failure::open)?;
+        let cells = FileCells::new(dir, Access::Create);
+        cells.open_usual().map_err(failure::index)?;
         let lock = Lock::take(&store.dir, options.lock_timeout, &options.command, &since)?;
         // A lease must not begin before its agent could have it.
         let now = if lock.waited { store.stamp() } else { op.now };
-        let live = open_or_make_live(store)?;
-        let dir = store.dir.subdir(INDEX, true).map_err(failure::open)?;
-        let head_file = dir.file(HEAD, Access::Create).map_err(failure::open)?;
-        let overlay = Overlay::new(FileCells::new(dir, Access::Create));
+        let live = match early {
+            Some(live) if store.dir.names_file(LIVE, &live) => live,
+            // There was none, or a compaction has put another in its place meanwhile.
+            _ => open_or_make_live(store)?,
+        };
+        let overlay = Overlay::new(cells);
         let loaded = head::load(&head_file, now.boot).map_err(failure::index)?;
         let logs = Logs::new(&store.dir, live, 0);
-        let index = Index { cells: overlay, head: Head::new(now.boot) };
+        let index = Index::new(overlay, Head::new(now.boot));
         let mut session = Session {
             store,
             op,
@@ -221,6 +233,7 @@ impl<'a> Session<'a> {
     /// Writes an index that was made in memory to the files.
     pub(super) fn adopt(&mut self, rebuilt: Rebuilt) -> Result<()> {
         self.index.cells.forget();
+        self.index.forget();
         head::invalidate(&self.head_file, &rebuilt.index.head).map_err(failure::index)?;
         rebuilt.index.cells.store(self.index.cells.base()).map_err(failure::index)?;
         let version = self.index.head.version;
@@ -315,8 +328,8 @@ impl<'a> Session<'a> {
             return Ok(None);
         }
         let mut records = Vec::new();
-        let hash = keys::key(Kind::Op, self.op.id.as_str());
-        keys::find(&self.index.cells, &self.index.head, hash, |value| {
+        let op = (Kind::Op, self.op.id.as_str());
+        keys::find(&self.index.cells, &self.index.head, op, |value| {
             records = self.lines_of_op(unpack(value));
             // A claim that found nothing but leases to take back has not been answered yet.
             Ok::<_, RowError>(!records.is_empty())
@@ -417,6 +430,7 @@ impl<'a> Session<'a> {
     fn take_back(&mut self, before: Head) {
         self.index.head = before;
         self.index.cells.forget();
+        self.index.forget();
     }
 
     fn append(&mut self, before: Head, bytes: &[u8]) -> Result<()> {

@@ -151,6 +151,7 @@ fn pick(
             let row = Row::load(cells, number).map_err(failure::index)?;
             let record = session.record(&row)?;
             if want.accepts(&record.item, able) {
+                session.index.remember(record.item.id.as_str(), number);
                 return Ok(Some((row, record)));
             }
         }
