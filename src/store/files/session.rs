@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 
 use super::cells::{FileCells, Overlay};
 use super::head::{self, Head, Loaded, look};
@@ -250,8 +251,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let mut tail = vec![0; usize::try_from(len - end).unwrap_or(0)];
-        std::os::unix::fs::FileExt::read_exact_at(&self.logs.live, &mut tail, end)
-            .map_err(|e| self.live_failed(e))?;
+        self.logs.live.read_exact_at(&mut tail, end).map_err(|e| self.live_failed(e))?;
         if Record::parse(&tail).is_ok_and(|record| !record.more) {
             return self.logs.live.write_all(b"\n").map_err(|e| self.live_failed(e));
         }
@@ -327,10 +327,11 @@ impl<'a> Session<'a> {
         if !self.op.given {
             return Ok(None);
         }
-        let mut records = Vec::new();
+        let (mut records, mut from, mut to) = (Vec::new(), Place::default(), 0);
         let op = (Kind::Op, self.op.id.as_str());
         keys::find(&self.index.cells, &self.index.head, op, |value| {
-            records = self.lines_of_op(unpack(value));
+            from = unpack(value);
+            (records, to) = self.lines_of_op(from);
             // A claim that found nothing but leases to take back has not been answered yet.
             Ok::<_, RowError>(!records.is_empty())
         })
@@ -348,12 +349,31 @@ impl<'a> Session<'a> {
         }
         // Whoever wrote them may have died before they were durable.
         self.confirm();
+        self.write_again(from, to)?;
         Ok(Some(records))
     }
 
-    /// The lines of this operation from `place` on, without the leases that it took back: those are
-    /// a transaction of their own before it.
-    fn lines_of_op(&self, mut place: Place) -> Vec<Record> {
+    /// Writes lines of the live log once more, byte for byte. When a sync has failed the system
+    /// takes the pages for clean: syncing them again would succeed without writing anything.
+    fn write_again(&mut self, from: Place, to: u64) -> Result<()> {
+        if u64::from(from.segment) != self.logs.segment || !self.store.options.sync {
+            return Ok(());
+        }
+        let mut bytes = vec![0; usize::try_from(to.saturating_sub(from.at)).unwrap_or(0)];
+        // The handle that appends would append.
+        let file = self.store.dir.file(LIVE, Access::Write).map_err(failure::open)?;
+        let path = self.store.dir.path().join(LIVE);
+        self.logs
+            .live
+            .read_exact_at(&mut bytes, from.at)
+            .and_then(|()| file.write_all_at(&bytes, from.at))
+            .map_err(|e| failure::io(format!("write `{}`", path.display()), e))?;
+        self.settle()
+    }
+
+    /// The lines of this operation from `place` on and where they end, without the leases that it took
+    /// back: those are a transaction of their own before it.
+    fn lines_of_op(&self, mut place: Place) -> (Vec<Record>, u64) {
         let oldest = self.now().wall - chrono::TimeDelta::days(rebuild::OPS_DAYS);
         let mut records = Vec::new();
         while let Ok(line) = self.logs.line(place) {
@@ -364,7 +384,7 @@ impl<'a> Session<'a> {
             place.at += line.len() as u64;
         }
         records.retain(|record| record.verb != "expire");
-        records
+        (records, place.at)
     }
 
     /// Makes [`Session::finish`] wait for the disk although nothing was written: the answer rests

@@ -209,6 +209,10 @@ fn expire_due(session: &mut Session<'_>) -> Result<()> {
 pub(super) fn change(store: &FileStore, id: &ItemId, change: &Change, op: &Op) -> Result<Changed> {
     let mut session = Session::begin(store, op)?;
     if let Some(changed) = repeated(&mut session, change.verb())? {
+        if changed.found.item.id != *id {
+            let verb = format!("{} of {}", change.verb(), changed.found.item.id);
+            return Err(Error::OpReused { id: op.id.clone(), verb });
+        }
         session.finish()?;
         return Ok(changed);
     }
