@@ -1,6 +1,6 @@
 //! The current time: the wall clock for people, the boot clock for leases.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -55,13 +55,23 @@ impl Clock for SystemClock {
     }
 }
 
-/// Reads the kernel's boot id without allocating: it is part of every command's start.
+/// The kernel's boot id. A process does not outlive its boot, so it is read once.
 fn boot_id() -> u64 {
-    use rustix::fs::{Mode, OFlags, open};
+    static ID: OnceLock<u64> = OnceLock::new();
+    *ID.get_or_init(read_boot_id)
+}
+
+/// Reads it without allocating: it is part of every command's start.
+fn read_boot_id() -> u64 {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
     let mut text = [0u8; 36];
-    let read =
-        open("/proc/sys/kernel/random/boot_id", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .and_then(|file| rustix::io::read(file, &mut text));
+    let read = openat(
+        CWD,
+        "/proc/sys/kernel/random/boot_id",
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .and_then(|file| rustix::io::read(file, &mut text));
     if !matches!(read, Ok(n) if n >= 19) {
         return 0;
     }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, chmodat, fchmod, fstat, fstatfs, fsync, mkdirat,
-    openat, openat2, renameat, statat, unlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, chmodat, fchmod, fstat, fstatfs, fsync,
+    mkdirat, openat, openat2, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -94,7 +94,7 @@ impl Dir {
     /// Opens a directory and checks who owns it and on what it lies, unless it is `trusted`.
     pub fn open(path: &Path, trusted: bool) -> Result<Self, OpenError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| io_error(path, e))?;
+        let fd = openat(CWD, path, flags, Mode::empty()).map_err(|e| io_error(path, e))?;
         let dir = Self { fd, path: path.to_owned(), trusted };
         dir.check(true)?;
         Ok(dir)
