@@ -83,6 +83,8 @@ impl Kind {
     }
 }
 
+const LOST_ANSWER: &str = "cannot write the answer";
+
 /// A failure with what to do about it.
 #[derive(Debug)]
 pub struct Error {
@@ -133,6 +135,12 @@ impl Error {
         self.cause.iter().flat_map(|c| c.chain().map(ToString::to_string))
     }
 
+    /// Whether it was only the answer that could not be written.
+    #[must_use]
+    pub fn is_lost_answer(&self) -> bool {
+        self.message == LOST_ANSWER
+    }
+
     /// Whether a broken pipe is among the causes: the reader has gone, which is no failure.
     #[must_use]
     pub fn is_broken_pipe(&self) -> bool {
@@ -154,6 +162,6 @@ impl std::error::Error for Error {}
 /// A failed write of the answer.
 impl From<std::io::Error> for Error {
     fn from(source: std::io::Error) -> Self {
-        Self::new(Kind::External, "cannot write the answer").caused_by(source)
+        Self::new(Kind::External, LOST_ANSWER).caused_by(source)
     }
 }

@@ -75,6 +75,7 @@ fn run(mut ui: Ui, env: Env, argv: &[OsString], early: early::Early) -> (Ui, Res
         args::Run::Verb(run, matches) => run(&matches, &mut cx),
         args::Run::Hot(hot) => hot.run(&mut cx),
     };
+    let result = result.map_err(|error| cx.after_a_change(error));
     cx.finish();
     (cx.ui, result)
 }

@@ -186,6 +186,31 @@ impl Context {
         Ok(op)
     }
 
+    /// An answer that cannot be written after a change is more than a failed write: the change was
+    /// made, and its answer can be had again.
+    pub(crate) fn after_a_change(&self, error: Error) -> Error {
+        let op = self.last_op.borrow();
+        match op.as_ref() {
+            // A check has an operation as well, but changes nothing that would be asked for again.
+            Some(op)
+                if error.is_lost_answer()
+                    && !error.is_broken_pipe()
+                    && self.command != "verify" =>
+            {
+                let retry = format!(
+                    "`--op-id {}` with the same command gives the answer again and changes nothing",
+                    op.id
+                );
+                let told = Error::new(
+                    Kind::Unknown,
+                    "the change was made, but its answer could not be written",
+                );
+                told.caused_by(error).hint(retry)
+            }
+            _ => error,
+        }
+    }
+
     /// An operation id that was never used.
     pub(crate) fn fresh_op(&self) -> Result<OpId> {
         let text = format!("op-{}", self.ids.hex());

@@ -103,6 +103,7 @@ impl Dir {
     /// Makes a private directory, and its parents, and opens it.
     pub fn create(path: &Path, trusted: bool) -> Result<Self, OpenError> {
         use std::os::unix::fs::DirBuilderExt;
+        let missing: Vec<&Path> = path.ancestors().take_while(|p| !p.exists()).collect();
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
         let dir = Self::open(path, trusted)?;
@@ -111,11 +112,12 @@ impl Dir {
         if stat.st_mode & 0o777 != 0o700 {
             fchmod(&dir.fd, Mode::RWXU).map_err(|e| io_error(path, e))?;
         }
-        // The entry in the parent must survive a power cut as well.
-        if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty())
-            && let Ok(parent) = File::open(parent)
-        {
-            let _ = parent.sync_all();
+        // Every new name must survive a power cut as well.
+        for parent in missing.iter().chain([&path]).filter_map(|made| made.parent()) {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            if let Ok(parent) = File::open(parent) {
+                let _ = parent.sync_all();
+            }
         }
         Ok(dir)
     }

@@ -32,6 +32,22 @@ fn a_full_disk_is_told() {
 }
 
 #[test]
+fn an_answer_that_is_lost_after_a_change_can_be_had_again() {
+    let env = full();
+    for line in ["add x", "claim", "claim -q", "add x --json", "work add x"] {
+        let out = env.shell(&format!("$COORD {line} > /dev/full"));
+        assert_eq!(out.code(), 9, "{line}: {out}");
+        assert!(out.err().contains("--op-id op-"), "{line}: {out}");
+    }
+    let out = env.shell("$COORD claim -q --op-id once > /dev/full; $COORD claim -q --op-id once");
+    let before = env.json("status")["active"].clone();
+    assert!(out.out().starts_with("w-"), "{out}");
+    let again = env.shell("$COORD claim -q --op-id once");
+    assert_eq!(again.out(), out.out());
+    assert_eq!(env.json("status")["active"], before);
+}
+
+#[test]
 fn closed_streams_do_no_harm() {
     let env = full();
     let out = env.shell("$COORD claim 0<&- 1>&-");
