@@ -1,9 +1,43 @@
 //! The file store: a log of after-images that people can read, and an index that can always be
 //! made anew.
 //!
-//! - `record`, `log`: lines and files of the log; `session`: one writer's turn; `compact`: sealing.
-//! - `index` on `rows`, `bits`, `keys`, `head`, `cells`: what is known quickly; `rebuild`: from the log.
-//! - `work`, `queue`, `agents`, `locks`: the operations; `read`: readers without a lock; `verify`.
+//! # One write
+//!
+//! 1. What can be opened is opened; then the lock is taken (`lock`: fair, bounded, freed by the
+//!    kernel when its holder dies).
+//! 2. `head` tells whether the index matches the log: same boot, inode, length, time of change. A
+//!    log that grew by whole lines is followed; anything else is a rebuild (`rebuild`).
+//! 3. The rules decide. The lines they ask for are made, each with the hash of the one before
+//!    (`record`), and applied to an overlay of the index (`index` on `cells`).
+//! 4. The head is written with the changes that the index is about to take: if the writer dies now,
+//!    the next one sees whether the lines are there, and does the changes or forgets them. That costs
+//!    nothing over marking the index dirty, and no kill costs a rebuild.
+//! 5. The lines are appended with one write. A transaction of several carries `"more":true` on all
+//!    lines but the last, so that one which was not written whole is recognised and cut.
+//! 6. The overlay goes to the index files, the head is marked clean, the lock is given back, and
+//!    only then the disk is waited for. An operation is acknowledged after its own sync; the log is
+//!    append-only, so that sync covers all that it rests on. Answers that rest on what somebody else
+//!    wrote (a repetition, an item that was there) sync as well.
+//!
+//! # One read
+//!
+//! Readers take no lock: they read through the index and look at the head's version before and
+//! after; if somebody wrote meanwhile they do it again, and in the end read the log alone (`read`).
+//!
+//! # Sealing
+//!
+//! When what is superseded outweighs what is open, the live log is sealed into `history/` and a
+//! short one takes its place (`compact`). Logs are numbered and rows of the index name the log they
+//! point into, so the index does not change at all: rows go on pointing into the sealed log, where
+//! the same lines still stand. Under the lock only what came since is copied and two names change.
+//!
+//! # Damage
+//!
+//! A line that cannot be read, a missing number, or two items with one id (made on two branches of a
+//! merge) stop all writing; reading goes on with what is whole. `verify --repair` moves bad lines to
+//! `quarantine.jsonl`, gives the second of two twins an id of its own, and notes in the log what it
+//! did, so that the gap explains itself ever after. Bytes behind the last whole line were never
+//! acknowledged and are cut.
 
 mod agents;
 mod bits;
