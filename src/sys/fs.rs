@@ -181,6 +181,12 @@ impl Dir {
         Ok(file)
     }
 
+    /// Whether there is something under a name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
     /// Whether a name in this directory still stands for an open file.
     #[must_use]
     pub fn names_file(&self, name: &str, file: &File) -> bool {

@@ -105,7 +105,7 @@ pub(super) fn heartbeat(store: &FileStore, id: &AgentId, op: &Op) -> Result<bool
     );
     file.write_all_at(text.as_bytes(), 0)
         .map_err(|e| failure::io(format!("write `{}`", dir.path().join(&name).display()), e))?;
-    Ok(dir.file(&format!("{id}.json"), Access::Read).is_ok())
+    Ok(dir.has(&format!("{id}.json")))
 }
 
 /// A lease as it stands after the holder's last sign of life.
