@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::early;
+use crate::commands::agent::heartbeat;
 use crate::commands::work::{add, claim, complete, progress};
 use crate::commands::{Context, Flags, Verb as _};
 use crate::domain::time::parse_duration;
@@ -21,15 +22,17 @@ pub(super) enum Hot {
     Claim(Box<claim::Args>),
     Progress(Box<progress::Args>),
     Complete(Box<complete::Args>),
+    Heartbeat(Box<heartbeat::Args>),
 }
 
 impl Hot {
-    fn of(verb: &str) -> Option<Self> {
-        Some(match verb {
-            "add" => Self::Add(Box::default()),
-            "claim" => Self::Claim(Box::default()),
-            "progress" => Self::Progress(Box::default()),
-            "complete" => Self::Complete(Box::default()),
+    fn of(noun: Option<&str>, verb: &str) -> Option<Self> {
+        Some(match (noun, verb) {
+            (None | Some("work"), "add") => Self::Add(Box::default()),
+            (None | Some("work"), "claim") => Self::Claim(Box::default()),
+            (None | Some("work"), "progress") => Self::Progress(Box::default()),
+            (None | Some("work"), "complete") => Self::Complete(Box::default()),
+            (Some("agent"), "heartbeat") => Self::Heartbeat(Box::default()),
             _ => return None,
         })
     }
@@ -41,6 +44,7 @@ impl Hot {
             Self::Claim(args) => args.run(cx),
             Self::Progress(args) => args.run(cx),
             Self::Complete(args) => args.run(cx),
+            Self::Heartbeat(args) => args.run(cx),
         }
     }
 }
@@ -59,14 +63,14 @@ pub(super) struct Fast {
 pub(super) fn parse(argv: &[OsString]) -> Option<Fast> {
     let mut words = Words { rest: argv.get(1..)?, inline: None };
     let mut global = Global::default();
-    let (mut hot, mut below_work) = (None, false);
+    let (mut hot, mut noun) = (None, None);
     while let Some(word) = words.next()? {
         let flag = words.flag(word);
         if flag.is_some_and(|flag| !flag.starts_with('-')) {
             // Not a flag: a part of the command, or an argument of the verb.
             match &mut hot {
-                None if word == "work" && !below_work => below_work = true,
-                None => hot = Some(Hot::of(word)?),
+                None if matches!(word, "work" | "agent") && noun.is_none() => noun = Some(word),
+                None => hot = Some(Hot::of(noun, word)?),
                 Some(hot) => positional(hot, word)?,
             }
             continue;
@@ -82,7 +86,7 @@ pub(super) fn parse(argv: &[OsString]) -> Option<Fast> {
     }
     let hot = hot?;
     fits(&hot)?;
-    let path = match (&hot, below_work) {
+    let path = match (&hot, noun.is_some()) {
         (Hot::Add(_), true) => "work add",
         (Hot::Add(_), false) => "add",
         (Hot::Claim(_), true) => "work claim",
@@ -91,6 +95,7 @@ pub(super) fn parse(argv: &[OsString]) -> Option<Fast> {
         (Hot::Progress(_), false) => "progress",
         (Hot::Complete(_), true) => "work complete",
         (Hot::Complete(_), false) => "complete",
+        (Hot::Heartbeat(_), _) => "agent heartbeat",
     };
     let format = if global.json { Some(Format::Json) } else { global.format };
     let (flags, format) = (global.flags, format.unwrap_or_default());
@@ -222,6 +227,7 @@ fn positional(hot: &mut Hot, word: &str) -> Option<()> {
         Hot::Add(args) => drop(free(&mut args.title)?.replace(word.to_owned())),
         Hot::Claim(args) => drop(free(&mut args.id)?.replace(word.parse().ok()?)),
         Hot::Complete(args) => drop(free(&mut args.id)?.replace(word.parse().ok()?)),
+        Hot::Heartbeat(args) => drop(free(&mut args.id)?.replace(word.parse().ok()?)),
         Hot::Progress(args) => {
             let place = if args.id.is_none() { &mut args.id } else { free(&mut args.percent)? };
             place.replace(word.to_owned());
@@ -263,6 +269,10 @@ fn option(hot: &mut Hot, flag: &str, words: &mut Words<'_>) -> Option<()> {
             "--points" => words.number(&mut args.points),
             "--failed" => raise(&mut args.failed),
             "--no-retry" => raise(&mut args.no_retry),
+            _ => None,
+        },
+        Hot::Heartbeat(args) => match flag {
+            "--held" => raise(&mut args.held),
             _ => None,
         },
         Hot::Add(args) => match flag {
@@ -317,6 +327,7 @@ mod tests {
             "claim" => Hot::Claim(read(&matches)?),
             "progress" => Hot::Progress(read(&matches)?),
             "complete" => Hot::Complete(read(&matches)?),
+            "agent heartbeat" => Hot::Heartbeat(read(&matches)?),
             _ => return None,
         };
         let path = parsed.path.leak();
@@ -334,6 +345,8 @@ mod tests {
             "progress 40",
             "progress w-7 60% --note half --token 41 --lease=2h",
             "complete --json",
+            "agent heartbeat",
+            "agent heartbeat nova --held --json",
             "complete w-7 --result ok --points 3",
             "complete w-7 --failed --no-retry --agent nova --dir /x --lock-timeout 1s",
             "--json add One --priority high --points 5 --needs w-1 --key k --id x --team core",
@@ -365,6 +378,9 @@ mod tests {
             "complete --result -",
             "claim --json --format yaml",
             "work work claim",
+            "agent claim",
+            "heartbeat",
+            "agent heartbeat a b",
             "--team core claim",
             "claim --format xml",
         ] {
@@ -397,6 +413,7 @@ mod tests {
             "--points",
             "--failed",
             "--no-retry",
+            "--held",
             "--priority",
             "--needs",
             "--description",
@@ -429,13 +446,13 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(3000))]
         #[test]
         fn whatever_is_understood_means_the_same(
-            below in any::<bool>(),
-            verb in prop::sample::select(vec!["add", "claim", "progress", "complete"]),
+            below in prop::sample::select(vec!["", "work", "agent"]),
+            verb in prop::sample::select(vec!["add", "claim", "progress", "complete", "heartbeat"]),
             before in prop::collection::vec(word(), 0..2),
             after in prop::collection::vec(word(), 0..5),
         ) {
             let mut words: Vec<&str> = before.iter().map(String::as_str).collect();
-            words.extend(below.then_some("work"));
+            words.extend(Some(below).filter(|noun| !noun.is_empty()));
             words.push(verb);
             words.extend(after.iter().map(String::as_str));
             let argv = argv(&words);

@@ -1,6 +1,6 @@
 //! One folder per noun, one file per verb: arguments in, a view out; the rules are not here.
 
-mod agent;
+pub(crate) mod agent;
 pub(crate) mod bench;
 mod context;
 mod demo;

@@ -13,18 +13,18 @@ use crate::output::{Screen, View, plural};
 /// Give a sign of life, and renew the leases of all that the agent holds
 ///
 /// It takes no lock and reads nothing but the agent's own file, so it may be called often.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug, Default, PartialEq)]
 #[command(after_help = "\
 Examples:
   coord agent heartbeat             For the agent in `COORD_AGENT`
   coord agent heartbeat nova --held Tell also what it holds and until when")]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// The agent [default: `COORD_AGENT`, else a name made from user, host and terminal]
-    id: Option<AgentId>,
+    pub(crate) id: Option<AgentId>,
 
     /// Tell how many items it holds and when the first lease ends
     #[arg(long)]
-    held: bool,
+    pub(crate) held: bool,
 }
 
 #[derive(Serialize)]

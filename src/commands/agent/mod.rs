@@ -1,6 +1,6 @@
 //! `coord agent`.
 
-mod heartbeat;
+pub(crate) mod heartbeat;
 mod list;
 mod register;
 mod remove;
