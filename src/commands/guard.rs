@@ -64,6 +64,7 @@ pub(crate) fn watch(
     let failed =
         |source| Error::new(Kind::External, "cannot wait for the program").caused_by(source);
     let third = limits.lease / 3;
+    let soon = (limits.lease / 20).min(Duration::from_secs(1));
     let deadline = limits.timeout.map(|timeout| clock.monotonic() + timeout);
     let (mut renewed, mut next, mut warned) = (since, since + third, false);
     loop {
@@ -78,15 +79,26 @@ pub(crate) fn watch(
             .filter(|stop| !(limits.leave_interrupts && *stop == Stop::Interrupt));
         let timed_out = deadline.is_some_and(|deadline| now >= deadline);
         if stop.is_some() || timed_out {
-            // The lease must last as long as the program may take to end.
-            if renewed + limits.lease < now + limits.grace
-                && let Renewal::Lost(why) = renew(cx)
-            {
-                kill(cx, running).map_err(failed)?;
+            // Until the program has ended the lease must not end either.
+            let mut lost = None;
+            let mut hurry = || {
+                if lost.is_none() && clock.monotonic() >= next {
+                    let now = clock.monotonic();
+                    match renew(cx) {
+                        Renewal::Kept => (renewed, next) = (now, now + third),
+                        Renewal::Lost(why) => lost = Some(why),
+                        Renewal::Later(error) if now >= renewed + limits.lease => {
+                            lost = Some(format!("it could not be renewed in time: {error}"));
+                        }
+                        Renewal::Later(_) => next = now + soon,
+                    }
+                }
+                lost.is_some() || signals.take_stop().is_some()
+            };
+            running.stop(&*clock, limits.grace, &mut hurry).map_err(failed)?;
+            if let Some(why) = lost {
                 return Ok(Over::Lost(why));
             }
-            let mut hurry = || signals.take_stop().is_some();
-            running.stop(&*clock, limits.grace, &mut hurry).map_err(failed)?;
             return Ok(stop.map_or(Over::TimedOut, Over::Stopped));
         }
         if now < next {
@@ -107,7 +119,7 @@ pub(crate) fn watch(
                     cx.ui.warning(&format!("the lease could not be renewed yet: {error}"));
                     warned = true;
                 }
-                next = now + (limits.lease / 20).min(Duration::from_secs(1));
+                next = now + soon;
             }
         }
     }

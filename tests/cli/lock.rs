@@ -106,6 +106,19 @@ fn a_lost_lease_kills_the_program_and_is_a_conflict() {
 }
 
 #[test]
+fn a_program_that_is_slow_to_end_keeps_the_lock_until_it_has() {
+    let env = TestEnv::new();
+    let script = "trap '' TERM; echo > on; n=0; while [ $n -lt 15 ]; do n=$((n+1)); sleep 0.1; done; echo > over";
+    let child = lock(&env, "x --lease 500ms --grace 20s", script);
+    until("it is taken", || env.root().join("on").exists());
+    signal(&child, "TERM");
+    let next = env.coord("lock run x --wait 20s -- test -e over");
+    assert_eq!(next.code(), 0, "two had it at once: {next}");
+    let out = end(child);
+    assert_eq!(out.code(), 143, "{out}");
+}
+
+#[test]
 fn wrong_use_is_refused() {
     let env = TestEnv::new();
     env.coord("lock run x").fails(2, "missing");
