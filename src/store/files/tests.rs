@@ -208,6 +208,38 @@ fn a_line_cut_out_is_noticed_and_a_hand_edit_is_kept() {
     assert!(bench.claim(&mut store, "nova").is_some());
 }
 
+#[test]
+fn a_sign_of_life_from_an_earlier_boot_stretches_no_lease() {
+    let mut bench = Bench::new();
+    let mut store = bench.store();
+    bench.add(&mut store, &["one"]);
+    let op = bench.op("nova");
+    // The wall clock was years ahead before the reboot.
+    let wall = op.now.wall + chrono::TimeDelta::days(3650);
+    let now = Stamp { wall, boot: op.now.boot ^ 1, ..op.now };
+    store.heartbeat(&"nova".parse().unwrap(), &Op { now, ..op }).unwrap();
+    assert!(bench.claim(&mut store, "nova").is_some());
+    assert!(bench.claim(&mut store, "other").is_none());
+    bench.clock.advance(Duration::from_mins(31));
+    assert_eq!(bench.claim(&mut store, "other").unwrap().item.attempt, 2);
+    clean(&bench.verify(&mut store));
+}
+
+#[test]
+fn the_answer_to_a_claim_is_given_again_to_its_agent_only() {
+    let mut bench = Bench::new();
+    let mut store = bench.store();
+    bench.add(&mut store, &["one", "two"]);
+    let op = Op { given: true, ..bench.op("nova") };
+    for _ in 0..2 {
+        assert!(matches!(store.claim(&want("nova"), &op), Ok(Claimed::Taken(_))));
+    }
+    let other = Op { by: "other".parse().unwrap(), ..op };
+    let refused = store.claim(&want("other"), &other).unwrap_err();
+    assert!(matches!(refused, Error::OpReused { .. }), "{refused}");
+    assert_eq!(bench.claim(&mut store, "other").unwrap().item.title, "two");
+}
+
 fn append(path: &Path, lines: &[&str]) {
     let mut text = fs::read_to_string(path).unwrap();
     for line in lines {

@@ -33,6 +33,12 @@ pub(super) fn claim(store: &FileStore, want: &Want, op: &Op) -> Result<Claimed> 
     let registered = agents::load(store, &want.agent)?;
     let mut session = Session::begin(store, op)?;
     if let Some(changed) = repeated(&mut session, "claim")? {
+        // Nobody may take another's answer for its own item.
+        if changed.found.item.agent.as_ref() != Some(&want.agent) {
+            let by = changed.found.item.agent.as_ref().map(ToString::to_string);
+            let verb = format!("claim by {}", by.unwrap_or_default());
+            return Err(Error::OpReused { id: op.id.clone(), verb });
+        }
         session.finish()?;
         return Ok(Claimed::Taken(Box::new(changed)));
     }
@@ -176,7 +182,7 @@ fn expire_due(session: &mut Session<'_>) -> Result<()> {
         let record = session.record(&row)?;
         // Signs of life stand in the agent's own file, where they cost no lock.
         let lease = record.item.lease.map(|lease| match &record.item.agent {
-            Some(agent) => agents::renewed(session.store, agent, lease),
+            Some(agent) => agents::renewed(session.store, agent, lease, now),
             None => lease,
         });
         match lease.and_then(|lease| lease.left(now)) {
