@@ -194,6 +194,7 @@ impl Context {
             // A check has an operation as well, but changes nothing that would be asked for again.
             Some(op)
                 if error.is_lost_answer()
+                    && self.writable
                     && !error.is_broken_pipe()
                     && self.command != "verify" =>
             {

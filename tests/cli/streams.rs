@@ -48,6 +48,15 @@ fn an_answer_that_is_lost_after_a_change_can_be_had_again() {
 }
 
 #[test]
+fn who_only_looked_has_changed_nothing() {
+    let env = TestEnv::new();
+    let script = "$COORD lock run x -- sh -c '$COORD lock list --json > /dev/full'";
+    let out = env.shell(script);
+    assert_eq!(out.code(), 5, "{out}");
+    assert!(!out.err().contains("change was made"), "{out}");
+}
+
+#[test]
 fn closed_streams_do_no_harm() {
     let env = full();
     let out = env.shell("$COORD claim 0<&- 1>&-");
