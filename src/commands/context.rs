@@ -115,15 +115,16 @@ impl Context {
     pub(crate) fn store(&mut self) -> Result<&mut dyn Store> {
         if self.store.is_none() || !self.writable {
             let options = self.options(false)?;
-            self.store = Some(match FileStore::open(options.clone()) {
+            let opened = match FileStore::open(options.clone()) {
                 Err(store::Error::Missing { dir }) => {
                     let made = FileStore::open(Options { create: true, ..options });
                     let made = made.map_err(from_store)?;
                     self.ui.status(&format!("made a store at `{}`", dir.display()));
-                    Box::new(made)
+                    made
                 }
-                other => Box::new(other.map_err(from_store)?),
-            });
+                other => other.map_err(from_store)?,
+            };
+            self.store = Some(self.patient(opened));
             self.writable = true;
         }
         self.opened()
@@ -133,9 +134,26 @@ impl Context {
     pub(crate) fn reader(&mut self) -> Result<&mut dyn Store> {
         if self.store.is_none() {
             let options = self.options(false)?;
-            self.store = Some(Box::new(FileStore::open(options).map_err(from_store)?));
+            let opened = FileStore::open(options).map_err(from_store)?;
+            self.store = Some(self.patient(opened));
         }
         self.opened()
+    }
+
+    /// A command that does one thing to the queue waits for the lock in the fastest way there is.
+    fn patient(&self, mut store: FileStore) -> Box<dyn Store> {
+        let verb = self.command.strip_prefix("work ").unwrap_or(&self.command);
+        if matches!(verb, "add" | "claim" | "progress" | "complete" | "release" | "edit" | "assign")
+        {
+            let (format, colour, quiet) = self.ui.manner();
+            store.give_up_with(Arc::new(move |error| {
+                let error = from_store(error);
+                Ui::stdio(format, colour, quiet, None).error(&error);
+                // The main thread waits for the lock and cannot end.
+                std::process::exit(error.kind().exit_code().into());
+            }));
+        }
+        Box::new(store)
     }
 
     fn opened(&mut self) -> Result<&mut dyn Store> {

@@ -50,6 +50,7 @@ pub struct Ui {
     out: Box<dyn Write + Send>,
     err: Box<dyn Write + Send>,
     format: Format,
+    colour: ColorChoice,
     quiet: bool,
     screen: Screen,
     attended: bool,
@@ -79,10 +80,17 @@ impl Ui {
             ),
             err: stream(Box::new(RawOut(2)), attended),
             format,
+            colour: color,
             quiet,
             screen: Screen { width },
             attended,
         }
+    }
+
+    /// What it takes to make another one of its kind: format, colour, quiet.
+    #[must_use]
+    pub const fn manner(&self) -> (Format, ColorChoice, bool) {
+        (self.format, self.colour, self.quiet)
     }
 
     /// The format that was asked for.
@@ -214,7 +222,18 @@ impl Ui {
         let captured = Captured::default();
         let (out, err) = (Box::new(captured.clone()), Box::new(captured.clone()));
         let screen = Screen { width: None };
-        (Self { out, err, format, quiet: false, screen, attended: false }, captured)
+        (
+            Self {
+                out,
+                err,
+                format,
+                colour: ColorChoice::Never,
+                quiet: false,
+                screen,
+                attended: false,
+            },
+            captured,
+        )
     }
 }
 

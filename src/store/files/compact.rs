@@ -160,6 +160,10 @@ fn swap(
 ) -> io::Result<()> {
     session.logs.live.sync_data()?;
     let history = store.dir.subdir(HISTORY, true).map_err(io::Error::other)?;
+    // A merge of two branches can bring a sealed log of this number; it is not ours to replace.
+    if history.has(&sealed_name(old)) {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
     store.dir.rename(LIVE, &history, &sealed_name(old))?;
     store.dir.rename(NEXT, &store.dir, LIVE)?;
     history.sync()?;

@@ -4,18 +4,28 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use fs2::FileExt;
 use serde_json::Value;
 
+use super::GiveUp;
 use super::record::Fields;
 use crate::store::{Error, Holder, Result};
+use crate::sys::Clock;
 use crate::sys::fs::{Access, Dir};
 
 /// The name of the lock file; it is never renamed or removed.
 const FILE: &str = "lock";
+
+/// How long to wait, and what then.
+pub(super) struct Patience<'a> {
+    pub(super) time: Duration,
+    pub(super) give_up: Option<&'a GiveUp>,
+    pub(super) clock: &'a Arc<dyn Clock>,
+}
 
 /// The lock, held until it is dropped.
 pub(super) struct Lock {
@@ -27,13 +37,21 @@ pub(super) struct Lock {
 impl Lock {
     /// Takes the lock. Waiters queue in the kernel, which serves them fairly; trying again and
     /// again from here would starve some.
-    pub(super) fn take(dir: &Dir, timeout: Duration, command: &str, since: &str) -> Result<Self> {
+    pub(super) fn take(
+        dir: &Dir,
+        patience: &Patience<'_>,
+        command: &str,
+        since: &str,
+    ) -> Result<Self> {
         let file = Arc::new(dir.file(FILE, Access::Create).map_err(super::failure::open)?);
         let waited = match try_now(&file) {
             Ok(()) => false,
             Err(_) if crate::sys::plant("no-lock") => false,
             Err(fs2::TryLockError::WouldBlock) => {
-                Self::wait(&file, timeout)?;
+                match patience.give_up {
+                    Some(give_up) => Self::wait_here(&file, patience, give_up)?,
+                    None => Self::wait(&file, patience.time)?,
+                }
                 true
             }
             Err(fs2::TryLockError::Error(source)) => {
@@ -44,6 +62,38 @@ impl Lock {
         Ok(Self { file, waited })
     }
 
+    /// Waits in this thread, while another one watches the time and ends the process when it is
+    /// over. Whoever gets the lock goes on at once: no other thread must be woken first, which with
+    /// many waiters on few processors takes longer than the work under the lock.
+    fn wait_here(file: &Arc<File>, patience: &Patience<'_>, give_up: &GiveUp) -> Result<()> {
+        let settled = Arc::new(AtomicBool::new(false));
+        let (late, clock, give_up) =
+            (Arc::clone(&settled), Arc::clone(patience.clock), Arc::clone(give_up));
+        let (waiter, time) = (Arc::clone(file), patience.time);
+        let watch = move || {
+            clock.sleep(time);
+            if !late.swap(true, Ordering::AcqRel) {
+                give_up(Error::Busy { holder: Self::holder(&waiter), waited: time });
+            }
+        };
+        let spawned = std::thread::Builder::new().name("lock".into()).spawn(watch);
+        spawned.map_err(|source| super::failure::io("wait for the lock", source))?;
+        let got = loop {
+            match FileExt::lock(&**file) {
+                Err(e) if is_interruption(&e) => {}
+                other => break other,
+            }
+        };
+        if settled.swap(true, Ordering::AcqRel) {
+            // Too late: the other thread is ending the process, and the lock with it.
+            loop {
+                std::thread::park();
+            }
+        }
+        got.map_err(|source| super::failure::io("lock the store", source))
+    }
+
+    /// Waits in another thread, so that the caller can go on without the lock.
     pub(super) fn wait(file: &Arc<File>, timeout: Duration) -> Result<()> {
         let (tell, hear) = channel();
         let waiter = Arc::clone(file);

@@ -250,3 +250,14 @@ pub(super) fn unfinished(file: &File) -> io::Result<Option<u64>> {
     })?;
     Ok(start)
 }
+
+/// Whether a log that a compaction was writing has been written whole.
+pub(super) fn ends_in_checkpoint(file: &File) -> bool {
+    let Ok((end, last)) = tail(file) else { return false };
+    let len = u32::try_from(end - last).unwrap_or(0);
+    len > 0
+        && read_line(file, Place { segment: 0, at: last, len })
+            .ok()
+            .and_then(|line| serde_json::from_slice::<Control>(&line).ok())
+            .is_some_and(|control| control.op.as_deref() == Some("checkpoint"))
+}

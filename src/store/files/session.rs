@@ -10,7 +10,7 @@ use super::cells::{FileCells, Overlay};
 use super::head::{self, Head, Loaded, look};
 use super::index::{Applied, Facts, Index, unpack};
 use super::keys::{self, Kind};
-use super::lock::Lock;
+use super::lock::{Lock, Patience};
 use super::log::{self, HISTORY, LIVE, Logs, NEXT, sealed_name};
 use super::rebuild::{self, Rebuilt};
 use super::record::{Record, Slim, chain, header};
@@ -71,7 +71,9 @@ impl<'a> Session<'a> {
         let head_file = dir.file(HEAD, Access::Create).map_err(failure::open)?;
         let cells = FileCells::new(dir, Access::Create);
         cells.open_usual().map_err(failure::index)?;
-        let lock = Lock::take(&store.dir, options.lock_timeout, &options.command, &since)?;
+        let (time, clock) = (options.lock_timeout, &options.clock);
+        let patience = Patience { time, give_up: store.give_up.as_ref(), clock };
+        let lock = Lock::take(&store.dir, &patience, &options.command, &since)?;
         // A lease must not begin before its agent could have it.
         let now = if lock.waited { store.stamp() } else { op.now };
         let live = match early {
@@ -541,7 +543,7 @@ fn open_or_make_live(store: &FileStore) -> Result<File> {
     }
     let failed = |e| failure::io(format!("make `{}`", dir.path().join(LIVE).display()), e);
     // A compaction died between its two renames: the new log is whole, since it was made durable first.
-    if dir.file(NEXT, Access::Read).is_ok() {
+    if dir.file(NEXT, Access::Read).is_ok_and(|next| log::ends_in_checkpoint(&next)) {
         dir.rename(NEXT, dir, LIVE).and_then(|()| dir.sync()).map_err(failed)?;
         return dir.file(LIVE, Access::Append).map_err(failure::open);
     }
