@@ -17,20 +17,21 @@ pub(super) fn answer(ui: &mut Ui, error: &clap::Error, argv: &[OsString]) -> Res
             ui.page(&text.ansi().to_string()).map_err(Error::from)
         }
         _ => {
-            let explained = explain(error);
-            if !explained.hints().is_empty() {
-                return Err(explained);
-            }
             let mut command = String::from("coord");
             for entry in typed(argv) {
                 command.extend([" ", entry.name]);
+            }
+            let explained = explain(error, &command);
+            if !explained.hints().is_empty() {
+                return Err(explained);
             }
             Err(explained.hint(format!("`{command} --help` shows what is expected")))
         }
     }
 }
 
-fn explain(error: &clap::Error) -> Error {
+/// `command` is what the command line names of the tree, such as `coord work`.
+fn explain(error: &clap::Error, command: &str) -> Error {
     let first = |kind| error.get(kind).and_then(words).and_then(|w| w.into_iter().next());
     let all = |kind| error.get(kind).and_then(words).unwrap_or_default();
     let arg = first(ContextKind::InvalidArg).unwrap_or_default();
@@ -75,14 +76,18 @@ fn explain(error: &clap::Error) -> Error {
     }
     if error.kind() == ErrorKind::InvalidSubcommand {
         let word = first(ContextKind::InvalidSubcommand).unwrap_or_default();
-        let below = verbs_like(&word);
+        let mut below = topics_like(&word);
+        if command == "coord" {
+            below.extend(verbs_like(&word));
+        }
         if meant.is_empty() && !below.is_empty() {
             explained = explained.hint(format!("did you mean `{}`?", below.join("`, `")));
         }
-        explained = explained.hint("`coord --help` lists the commands");
+        explained = explained.hint(format!("`{command} --help` lists the commands"));
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        explained = explained.hint("`--help` shows the commands and what they do");
+        explained =
+            explained.hint(format!("`{command} --help` shows the commands and what they do"));
     }
     let possible = all(ContextKind::ValidValue);
     if !possible.is_empty() {
@@ -114,6 +119,15 @@ fn verbs_like(word: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// Help on a topic whose name reads like `word`.
+fn topics_like(word: &str) -> Vec<String> {
+    super::topics::ALL
+        .iter()
+        .filter(|topic| strsim::osa_distance(topic.name, word) <= 1)
+        .map(|topic| format!("coord help {}", topic.name))
+        .collect()
 }
 
 /// The first line of what clap would print, without its label.

@@ -51,6 +51,11 @@ fn a_mistake_is_named_with_what_was_meant() {
     env.coord("claim --format xml").fails(2, "`xml` is no value");
     env.coord("claim --json --format yaml").fails(2, "does not go with");
     env.coord("help nothing").fails(2, "unknown command `nothing`");
+    assert!(env.coord("help exit-code").err().contains("did you mean `coord help exit-codes`?"));
+    assert!(env.coord("work").err().contains("`coord work --help` shows the commands"));
+    let other = env.coord("work remove w-1");
+    assert!(!other.err().contains("agent remove"), "another noun's verb is not what was meant");
+    assert!(other.err().contains("`coord work --help` lists the commands"), "{other}");
     env.coord("add a b").fails(2, "unexpected argument `b`");
     assert!(!env.store().exists(), "a mistake makes no store");
 }
