@@ -177,7 +177,8 @@ impl Snapshot {
                 let text = have.as_str();
                 let near = text.len().abs_diff(id.len()) <= 2 && id.len() < 200;
                 let distance = if near { strsim::osa_distance(text, id) } else { usize::MAX };
-                (distance <= 2 && distance < id.chars().count()).then_some((distance, have))
+                (distance <= 1 + usize::from(id.len() > 5) && distance < id.chars().count())
+                    .then_some((distance, have))
             })
             .collect();
         close.sort_by_key(|(distance, _)| *distance);
