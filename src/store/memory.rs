@@ -172,7 +172,7 @@ impl Shared {
     fn is_held(&self, item: &Item, now: Stamp) -> bool {
         let beat = item.agent.as_ref().and_then(|agent| self.beats.get(agent));
         item.lease.is_some_and(|lease| {
-            lease.left(now).is_some() || beat.is_some_and(|b| lease.renewed(*b).left(now).is_some())
+            beat.map_or(lease, |beat| lease.after_sign(*beat, now)).left(now).is_some()
         })
     }
 
@@ -367,6 +367,12 @@ impl Store for MemoryStore {
     fn claim(&mut self, want: &Want, op: &Op) -> Result<Claimed> {
         let mut state = self.state();
         if let Some(Answer::Changed(first)) = state.first_answer(op, "claim")? {
+            if first.found.item.agent.as_ref() != Some(&want.agent) {
+                return Err(Error::OpReused {
+                    id: op.id.clone(),
+                    verb: "claim by another".to_owned(),
+                });
+            }
             return Ok(Claimed::Taken(Box::new(Changed { repeated: true, ..*first })));
         }
         // Taking back is no part of the claim: it stays done even if the claim is refused.
@@ -397,7 +403,7 @@ impl Store for MemoryStore {
             let lease_end = |f: &Found| {
                 let lease = f.item.lease.filter(|_| f.item.status == Status::Active)?;
                 let beat = f.item.agent.as_ref().and_then(|agent| state.beats.get(agent));
-                beat.and_then(|b| lease.renewed(*b).left(op.now)).max(lease.left(op.now))
+                beat.map_or(lease, |beat| lease.after_sign(*beat, op.now)).left(op.now)
             };
             let next_lease_end = all.iter().filter_map(lease_end).min();
             return Ok(Claimed::Nothing { next_lease_end, open });
@@ -414,6 +420,10 @@ impl Store for MemoryStore {
     fn change(&mut self, id: &ItemId, change: &Change, op: &Op) -> Result<Changed> {
         self.all_or_nothing(|state| {
             if let Some(Answer::Changed(first)) = state.first_answer(op, change.verb())? {
+                if first.found.item.id != *id {
+                    let verb = format!("{} of {}", change.verb(), first.found.item.id);
+                    return Err(Error::OpReused { id: op.id.clone(), verb });
+                }
                 return Ok(Changed { repeated: true, ..*first });
             }
             let item = state.item(id)?;

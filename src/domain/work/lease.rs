@@ -46,6 +46,24 @@ impl Lease {
         Self::start(seen, self.length)
     }
 
+    /// The lease as it stands after its holder's last sign of life, if that is later.
+    ///
+    /// One from before this boot is older than a lease of this boot, whatever the wall clock said
+    /// then.
+    #[must_use]
+    pub fn after_sign(&self, sign: Stamp, now: Stamp) -> Self {
+        if self.boot == now.boot && sign.boot != now.boot {
+            return *self;
+        }
+        let later = self.renewed(sign);
+        let longer = if later.boot == self.boot {
+            later.until_ms > self.until_ms
+        } else {
+            later.until > self.until
+        };
+        if longer { later } else { *self }
+    }
+
     /// How much is left at `now`; nothing if it has run out.
     #[must_use]
     pub fn left(&self, now: Stamp) -> Option<Duration> {

@@ -32,6 +32,20 @@ pub(super) fn a_lease_that_ran_out_is_taken_back_by_the_next_claim(scene: &Scene
     scene.check(&mut *store);
 }
 
+pub(super) fn a_sign_of_life_from_an_earlier_boot_stretches_no_lease(scene: &Scene) {
+    let mut store = scene.store();
+    scene.one(&mut *store, "a");
+    let now = scene.clock.wall();
+    scene.clock.jump(now + chrono::TimeDelta::days(3650));
+    store.heartbeat(&agent_id("nova"), &scene.op("nova")).unwrap();
+    scene.clock.reboot();
+    scene.clock.jump(now);
+    assert!(scene.take(&mut *store, "nova").is_some());
+    scene.clock.advance(LEASE);
+    assert_eq!(scene.take(&mut *store, "orion").unwrap().item.attempt, 2);
+    scene.check(&mut *store);
+}
+
 pub(super) fn a_wall_clock_that_jumps_changes_nothing(scene: &Scene) {
     let mut store = scene.store();
     scene.one(&mut *store, "a");

@@ -154,6 +154,21 @@ pub(super) fn an_id_stands_for_one_kind_of_operation(scene: &Scene) {
     scene.check(&mut *store);
 }
 
+pub(super) fn an_id_stands_for_one_item_and_one_claimer(scene: &Scene) {
+    let mut store = scene.store();
+    scene.add(&mut *store, vec![titled("a"), titled("b"), titled("c")]);
+    store.claim(&want("nova"), &scene.named_op("C", "nova")).unwrap();
+    let other = scene.named_op("C", "orion");
+    let no = refused(&mut *store, |s| s.claim(&want("orion"), &other));
+    assert!(matches!(no, Error::OpReused { .. }), "{no:?}");
+    let second = scene.take(&mut *store, "nova").unwrap().item.id;
+    store.change(&id("w-1"), &progress("nova", 10), &scene.named_op("P", "nova")).unwrap();
+    let again = scene.named_op("P", "nova");
+    let no = refused(&mut *store, |s| s.change(&second, &progress("nova", 10), &again));
+    assert!(matches!(no, Error::OpReused { .. }), "{no:?}");
+    scene.check(&mut *store);
+}
+
 pub(super) fn a_claim_that_only_took_leases_back_may_be_repeated(scene: &Scene) {
     let mut store = scene.store();
     let once = Draft { max_attempts: Some(1), ..titled("once") };

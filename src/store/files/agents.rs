@@ -112,19 +112,7 @@ pub(super) fn heartbeat(store: &FileStore, id: &AgentId, op: &Op) -> Result<bool
 pub(super) fn renewed(store: &FileStore, agent: &AgentId, lease: Lease, now: Stamp) -> Lease {
     let beat =
         open_dir(store, false).ok().flatten().and_then(|dir| read_beat(&dir, agent.as_str()));
-    let Some(beat) = beat else { return lease };
-    // A sign of life from before this boot is older than a lease of this boot, whatever the wall
-    // clock said then.
-    if lease.boot == now.boot && beat.boot != now.boot {
-        return lease;
-    }
-    let later = lease.renewed(beat);
-    let longer = if later.boot == lease.boot {
-        later.until_ms > lease.until_ms
-    } else {
-        later.until > lease.until
-    };
-    if longer { later } else { lease }
+    beat.map_or(lease, |beat| lease.after_sign(beat, now))
 }
 
 /// Every agent that registered or ever worked, by id.
