@@ -1,8 +1,7 @@
 //! Random identifiers.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use rustix::rand::{GetRandomFlags, getrandom};
 
 /// Makes identifiers that never repeat.
 pub trait Ids: Send + Sync {
@@ -21,16 +20,9 @@ pub struct RandomIds;
 
 impl Ids for RandomIds {
     fn bits(&self) -> u64 {
-        let mut bytes = [0u8; 8];
-        // A short read cannot happen below 256 bytes; an old kernel without the call gives the clock.
-        if getrandom(&mut bytes, GetRandomFlags::empty()).is_err() {
-            let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-            let pid = rustix::process::getpid().as_raw_nonzero().get();
-            return now.tv_nsec.unsigned_abs() << 32
-                ^ now.tv_sec.unsigned_abs()
-                ^ u64::from(pid.unsigned_abs()) << 40;
-        }
-        u64::from_le_bytes(bytes)
+        // The standard library seeds every hasher from the kernel and no two alike; asking the
+        // kernel through another library first looks for the call by its name.
+        RandomState::new().build_hasher().finish()
     }
 }
 
@@ -41,5 +33,18 @@ pub struct SequentialIds(AtomicU64);
 impl Ids for SequentialIds {
     fn bits(&self) -> u64 {
         self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_are_alike() {
+        let made: HashSet<u64> = (0..10_000).map(|_| RandomIds.bits()).collect();
+        assert_eq!(made.len(), 10_000);
     }
 }
