@@ -209,13 +209,9 @@ impl Context {
     pub(crate) fn after_a_change(&self, error: Error) -> Error {
         let op = self.last_op.borrow();
         match op.as_ref() {
-            // A check has an operation as well, but changes nothing that would be asked for again.
-            Some(op)
-                if error.is_lost_answer()
-                    && self.writable
-                    && !error.is_broken_pipe()
-                    && self.command != "verify" =>
-            {
+            // These have an operation as well, but change nothing that would be asked for again.
+            Some(_) if matches!(self.command.as_str(), "verify" | "lock list") => error,
+            Some(op) if error.is_lost_answer() && !error.is_broken_pipe() => {
                 let retry = format!(
                     "`--op-id {}` with the same command gives the answer again and changes nothing",
                     op.id

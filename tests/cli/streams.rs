@@ -39,6 +39,10 @@ fn an_answer_that_is_lost_after_a_change_can_be_had_again() {
         assert_eq!(out.code(), 9, "{line}: {out}");
         assert!(out.err().contains("--op-id op-"), "{line}: {out}");
     }
+    let out = env.shell(
+        "$COORD claim w-9 -q --agent nova; $COORD work release w-9 --agent nova > /dev/full",
+    );
+    assert_eq!(out.code(), 9, "{out}");
     let out = env.shell("$COORD claim -q --op-id once > /dev/full; $COORD claim -q --op-id once");
     let before = env.json("status")["active"].clone();
     assert!(out.out().starts_with("w-"), "{out}");
