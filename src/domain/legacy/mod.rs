@@ -17,6 +17,7 @@ mod agents;
 mod backlog;
 mod claims;
 mod completions;
+pub mod dialect;
 mod fields;
 mod life;
 mod merge;
