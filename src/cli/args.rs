@@ -115,7 +115,8 @@ pub(super) fn full() -> Command {
 fn help() -> Command {
     Command::new("help").about("Explain a command or a topic").defer(|command| {
         let topics: Vec<&str> = super::topics::ALL.iter().map(|t| t.name).collect();
-        command.after_help(format!("Topics: {}", topics.join(", "))).arg(
+        let examples = "Examples:\n  coord help work claim       A command\n  coord help exit-codes       A topic";
+        command.after_help(format!("{examples}\n\nTopics: {}", topics.join(", "))).arg(
             clap::Arg::new("of").value_name("COMMAND|TOPIC").num_args(0..).help("What to explain"),
         )
     })

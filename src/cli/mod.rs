@@ -11,13 +11,16 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::commands::{Context, bench};
+use crate::commands::{Context, Reference, bench};
 use crate::error::{Error, Result};
 use crate::output::Ui;
 use crate::sys::{Clock, Env, RandomIds, SystemClock, process};
 
 /// The version, with the commit and its date where the build knew them.
 pub const VERSION: &str = env!("COORD_VERSION");
+
+/// What the commands can tell about the whole program.
+const REFERENCE: Reference = Reference { tree: command, topics: topics::texts };
 
 /// Builds the complete command tree: the source of help, completions and man pages.
 #[must_use]
@@ -69,7 +72,8 @@ fn run(mut ui: Ui, env: Env, argv: &[OsString], early: early::Early) -> (Ui, Res
         ui = early.ui_as(&env, parsed.format, parsed.quiet);
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut cx = Context::new(ui, env, clock, Box::new(RandomIds), parsed.flags, parsed.path);
+    let line = (parsed.flags, parsed.path);
+    let mut cx = Context::new(ui, env, clock, Box::new(RandomIds), line, REFERENCE);
     let result = match parsed.run {
         args::Run::Topic(topic) => topics::show(&mut cx.ui, topic),
         args::Run::Verb(run, matches) => run(&matches, &mut cx),

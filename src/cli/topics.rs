@@ -22,6 +22,11 @@ pub(super) fn find(name: &str) -> Option<&'static Topic> {
     ALL.iter().find(|topic| topic.name == name)
 }
 
+/// Every topic's name and text.
+pub(super) fn texts() -> Vec<(&'static str, String)> {
+    ALL.iter().map(|topic| (topic.name, topic.text.to_owned())).collect()
+}
+
 /// Shows a topic.
 pub(super) fn show(ui: &mut Ui, topic: &Topic) -> Result<()> {
     ui.page(topic.text).map_err(Error::from)

@@ -29,6 +29,15 @@ pub(crate) struct Flags {
     pub(crate) op_id: Option<OpId>,
 }
 
+/// What the program can tell about itself as a whole.
+#[derive(Clone, Copy)]
+pub(crate) struct Reference {
+    /// The complete command tree.
+    pub(crate) tree: fn() -> clap::Command,
+    /// What `coord help TOPIC` shows, by name.
+    pub(crate) topics: fn() -> Vec<(&'static str, String)>,
+}
+
 /// What every command gets.
 pub(crate) struct Context {
     /// The terminal.
@@ -43,6 +52,8 @@ pub(crate) struct Context {
     pub(crate) flags: Flags,
     /// The words of this command, such as `work claim`.
     pub(crate) command: String,
+    /// What the program can tell about itself.
+    pub(crate) reference: Reference,
     place: Option<Place>,
     settings: Option<Settings>,
     store: Option<Box<dyn Store>>,
@@ -57,8 +68,8 @@ impl Context {
         env: Env,
         clock: Arc<dyn Clock>,
         ids: Box<dyn Ids>,
-        flags: Flags,
-        command: String,
+        (flags, command): (Flags, String),
+        reference: Reference,
     ) -> Self {
         let (place, settings, store, last_op) = (None, None, None, RefCell::default());
         Self {
@@ -68,6 +79,7 @@ impl Context {
             ids,
             flags,
             command,
+            reference,
             place,
             settings,
             store,

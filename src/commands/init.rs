@@ -2,11 +2,12 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Context, Verb, from_store};
 use crate::error::Result;
-use crate::output::{Screen, View};
+use crate::output::{Screen, Shape, View};
 use crate::store::files::{FileStore, Options};
 use crate::store::{self, Store as _};
 
@@ -21,7 +22,7 @@ Examples:
   coord init --dir /srv/queue     Make a store elsewhere")]
 pub(crate) struct Args {}
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Made {
     dir: String,
     made: bool,
@@ -37,6 +38,8 @@ impl View for Made {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<Made>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         cx.place_here()?;
         let options = cx.options(false)?;

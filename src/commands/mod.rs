@@ -13,11 +13,12 @@ mod lock;
 mod status;
 mod swarm;
 mod table;
+mod util;
 mod values;
 mod verify;
 pub(crate) mod work;
 
-pub(crate) use context::{Context, Flags};
+pub(crate) use context::{Context, Flags, Reference};
 pub(crate) use failure::{explain, from_store};
 pub(crate) use identity::By;
 pub(crate) use table::{Entry, Runner, Then, Verb, verbs};
@@ -39,4 +40,5 @@ pub(crate) const NOUNS: &[Entry] = &[
     Entry::verb::<verify::Args>("verify"),
     Entry::verb::<demo::Args>("demo"),
     Entry::noun("bench", "Measure this program on this machine", bench::VERBS, bench::build),
+    Entry::noun("util", "Make completions, man pages, schemas", util::VERBS, util::build).hidden(),
 ];

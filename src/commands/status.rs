@@ -2,6 +2,7 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Context, Verb};
@@ -9,7 +10,7 @@ use crate::domain::time::{human_duration, rfc3339};
 use crate::domain::work::{Query, Sort, State};
 use crate::error::Result;
 use crate::output::style::{DIM, LITERAL};
-use crate::output::{Screen, View, line, plural};
+use crate::output::{Screen, Shape, View, line, plural};
 
 /// Sum up the queue: counts by state, agents at work, the oldest ready item
 #[derive(clap::Args, Debug)]
@@ -19,7 +20,7 @@ Examples:
   coord status --json     The same for programs")]
 pub(crate) struct Args {}
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Status {
     total: u64,
     pending: u64,
@@ -35,14 +36,14 @@ struct Status {
     dir: String,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Agents {
     known: usize,
     at_work: usize,
     silent: usize,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Oldest {
     id: String,
     title: String,
@@ -93,6 +94,8 @@ impl View for Status {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<Status>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let silent_after = cx.settings()?.silent_after();
         let now = cx.clock.wall();

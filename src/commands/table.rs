@@ -4,9 +4,13 @@ use clap::{ArgMatches, Command};
 
 use super::Context;
 use crate::error::{Error, Kind, Result};
+use crate::output::Shape;
 
 /// A command that does something.
 pub(crate) trait Verb: clap::Args {
+    /// The machine forms of all that it prints on standard output under `--json`.
+    const VIEWS: &'static [Shape];
+
     /// Does it.
     fn run(self, cx: &mut Context) -> Result<()>;
 }
@@ -21,7 +25,10 @@ pub(crate) struct Entry {
     pub(crate) name: &'static str,
     /// What comes behind it.
     pub(crate) then: Then,
+    /// What it prints under `--json`.
+    pub(crate) views: &'static [Shape],
     build: fn(Command) -> Command,
+    hidden: bool,
 }
 
 /// What comes behind a word.
@@ -36,7 +43,13 @@ pub(crate) enum Then {
 impl Entry {
     /// A verb.
     pub(crate) const fn verb<V: Verb>(name: &'static str) -> Self {
-        Self { name, then: Then::Verb(run::<V>), build: V::augment_args }
+        Self {
+            name,
+            then: Then::Verb(run::<V>),
+            views: V::VIEWS,
+            build: V::augment_args,
+            hidden: false,
+        }
     }
 
     /// A noun with its verbs. `build` must be a function that calls [`verbs`] with the same table:
@@ -47,7 +60,12 @@ impl Entry {
         verbs: &'static [Self],
         build: fn(Command) -> Command,
     ) -> Self {
-        Self { name, then: Then::Noun(verbs, about), build }
+        Self { name, then: Then::Noun(verbs, about), views: &[], build, hidden: false }
+    }
+
+    /// The same, left out of the lists of commands: for those who package or extend the program.
+    pub(crate) const fn hidden(self) -> Self {
+        Self { hidden: true, ..self }
     }
 
     /// The command with nothing below it but this branch.
@@ -66,7 +84,7 @@ impl Entry {
 
     /// The command with everything below it.
     pub(crate) fn full(&self) -> Command {
-        let command = Command::new(self.name);
+        let command = Command::new(self.name).hide(self.hidden);
         match self.then {
             Then::Verb(_) => (self.build)(command),
             Then::Noun(verbs, about) => {

@@ -2,11 +2,12 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{By, Context, Verb};
 use crate::error::{Error, Kind, Result};
-use crate::output::{Screen, View, line, plural};
+use crate::output::{Screen, Shape, View, line, plural};
 use crate::store::Verified;
 
 /// Check the store against itself: the hash chain, the numbers, the index
@@ -27,7 +28,7 @@ pub(crate) struct Args {
     by: By,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Checked {
     sound: bool,
     lines: u64,
@@ -61,6 +62,8 @@ impl View for Checked {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<Checked>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let op = cx.op(self.by.agent.as_ref())?;
         let found = cx.reader()?.verify(self.repair, &op)?;

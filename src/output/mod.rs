@@ -3,6 +3,7 @@
 mod plural;
 mod progress;
 mod sanitise;
+mod schema;
 pub mod style;
 mod table;
 mod ui;
@@ -10,16 +11,18 @@ mod ui;
 pub use plural::plural;
 pub use progress::Progress;
 pub use sanitise::{line, text};
+pub use schema::{MESSAGES, Shape};
 pub use style::STYLES;
 pub use table::{Column, Table};
 pub use ui::{Captured, ColorChoice, Format, Screen, Ui};
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A command's result, in both the forms in which it can be shown.
-pub trait View: Serialize {
+pub trait View: JsonSchema + Serialize {
     /// The name and version of the machine form, such as `coord.work.claim/v1`.
     const SCHEMA: &'static str;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anstream::StripStream;
 use rustix::termios::isatty;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use super::style::{ERROR, HINT, WARNING};
 use super::{Progress, View, text};
@@ -43,6 +43,38 @@ pub struct Screen {
 struct Answer<'a, V> {
     schema: &'static str,
     data: &'a V,
+}
+
+/// A warning in its machine form.
+#[derive(JsonSchema, Serialize)]
+pub(super) struct Warning {
+    schema: &'static str,
+    message: String,
+}
+
+impl Warning {
+    pub(super) const SCHEMA: &'static str = "coord.warning/v1";
+}
+
+/// An error in its machine form.
+#[derive(JsonSchema, Serialize)]
+pub(super) struct Complaint {
+    schema: &'static str,
+    error: Explained,
+}
+
+impl Complaint {
+    pub(super) const SCHEMA: &'static str = "coord.error/v1";
+}
+
+/// What went wrong.
+#[derive(JsonSchema, Serialize)]
+struct Explained {
+    kind: &'static str,
+    exit_code: u8,
+    message: String,
+    causes: Vec<String>,
+    hints: Vec<String>,
 }
 
 /// The terminal, or what stands in for it.
@@ -168,7 +200,7 @@ impl Ui {
     /// Warns; `--quiet` does not silence it.
     pub fn warning(&mut self, message: &str) {
         if self.format == Format::Json {
-            self.say(&json!({ "schema": "coord.warning/v1", "message": message }).to_string());
+            self.say_json(&Warning { schema: Warning::SCHEMA, message: message.to_owned() });
         } else {
             self.say(&format!("{WARNING}warning:{WARNING:#} {}", text(message)));
         }
@@ -177,17 +209,14 @@ impl Ui {
     /// Writes an error, its causes and its hints.
     pub fn error(&mut self, error: &Error) {
         if self.format == Format::Json {
-            let body = json!({
-                "schema": "coord.error/v1",
-                "error": {
-                    "kind": error.kind().as_str(),
-                    "exit_code": error.kind().exit_code(),
-                    "message": error.to_string(),
-                    "causes": error.causes().collect::<Vec<_>>(),
-                    "hints": error.hints(),
-                },
-            });
-            self.say(&body.to_string());
+            let error = Explained {
+                kind: error.kind().as_str(),
+                exit_code: error.kind().exit_code(),
+                message: error.to_string(),
+                causes: error.causes().collect(),
+                hints: error.hints().to_vec(),
+            };
+            self.say_json(&Complaint { schema: Complaint::SCHEMA, error });
             return;
         }
         let mut body = format!("{ERROR}error:{ERROR:#} {}", text(&error.to_string()));
@@ -209,6 +238,11 @@ impl Ui {
     pub fn progress(&self, total: u64, what: &str, now: Duration) -> Progress {
         let visible = self.attended && !self.quiet && self.format == Format::Human;
         Progress::new(visible, total, what, now)
+    }
+
+    fn say_json<T: Serialize>(&mut self, message: &T) {
+        // Strings and numbers can always be written as JSON.
+        self.say(&serde_json::to_string(message).unwrap_or_default());
     }
 
     /// Standard error may be closed or full; there is nowhere left to say so.

@@ -92,6 +92,16 @@ pub const ALL: [Key; 5] = [
 ];
 
 impl Form {
+    /// What a value must be, in words.
+    #[must_use]
+    pub fn words(self) -> String {
+        match self {
+            Self::Choice(words) => words.join(" or "),
+            Self::Duration => "a length of time".to_owned(),
+            Self::Number(min, max) => format!("a whole number from {min} to {max}"),
+        }
+    }
+
     /// Reads a value; the error says what was expected.
     pub fn read(self, text: &str) -> Result<Value, String> {
         match self {

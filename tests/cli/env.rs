@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::schema;
+
 /// A directory with a home and a project of its own.
 pub(crate) struct TestEnv {
     dir: TempDir,
@@ -159,7 +161,7 @@ impl Output {
     /// The `data` of a JSON answer.
     pub(crate) fn data(&self) -> Value {
         let mut value: Value = serde_json::from_slice(&self.0.stdout).unwrap();
-        assert!(value["schema"].as_str().unwrap().starts_with("coord."));
+        schema::check(&value);
         value["data"].take()
     }
 
@@ -168,6 +170,7 @@ impl Output {
         assert_eq!(self.out(), "", "an error leaves standard output empty");
         let mut value: Value = serde_json::from_slice(&self.0.stderr).unwrap();
         assert_eq!(value["schema"], "coord.error/v1");
+        schema::check(&value);
         value["error"].take()
     }
 

@@ -10,6 +10,7 @@ mod demo;
 mod env;
 mod import;
 mod lock;
+mod schema;
 mod shell;
 mod streams;
 mod swarm;

@@ -2,13 +2,14 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::commands::{Context, Verb};
 use crate::domain::name::AgentId;
 use crate::domain::time::{human_duration, rfc3339};
 use crate::error::Result;
-use crate::output::{Screen, View, plural};
+use crate::output::{Screen, Shape, View, plural};
 
 /// Give a sign of life, and renew the leases of all that the agent holds
 ///
@@ -27,7 +28,7 @@ pub(crate) struct Args {
     pub(crate) held: bool,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Alive {
     agent: String,
     at: String,
@@ -53,6 +54,8 @@ impl View for Alive {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<Alive>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let agent = cx.agent(self.id.as_ref())?;
         let op = cx.op(Some(&agent))?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::commands::{Context, Verb};
@@ -11,7 +12,7 @@ use crate::domain::agent::Known;
 use crate::domain::name::{AgentId, Team};
 use crate::domain::time::{human_duration, parse_duration, rfc3339};
 use crate::error::Result;
-use crate::output::{Column, Screen, Table, View};
+use crate::output::{Column, Screen, Shape, Table, View};
 
 /// List agents: load, throughput, success, last sign of life
 ///
@@ -39,7 +40,7 @@ pub(super) struct Args {
     since: Option<Duration>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct List {
     agents: Vec<Row>,
     total: usize,
@@ -47,7 +48,7 @@ struct List {
     since_s: Option<u64>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Row {
     id: String,
     registered: bool,
@@ -130,6 +131,8 @@ impl View for List {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<List>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let silent_after = cx.settings()?.silent_after();
         let now = cx.clock.wall();

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::commands::{Context, Verb, values};
@@ -9,7 +10,7 @@ use crate::domain::agent::Agent;
 use crate::domain::name::{AgentId, Team, Word};
 use crate::domain::time::rfc3339;
 use crate::error::{Error, Kind, Result};
-use crate::output::{Screen, View, line};
+use crate::output::{Screen, Shape, View, line};
 
 /// Tell what an agent is: its team, how much it takes at a time, what it can do
 ///
@@ -42,7 +43,7 @@ pub(super) struct Args {
     capabilities: Vec<Word>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Stands {
     id: String,
     team: Option<String>,
@@ -77,6 +78,8 @@ impl View for Stands {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<Stands>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let named = ["COORD_AGENT", "AGENT_ID"].iter().any(|name| cx.env.get(name).is_some());
         let id = match self.id {

@@ -2,13 +2,14 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::commands::work::ItemView;
 use crate::commands::{Context, Verb, from_store};
 use crate::domain::name::AgentId;
 use crate::error::{Error, Kind, Result};
-use crate::output::{Screen, View, line, plural};
+use crate::output::{Screen, Shape, View, line, plural};
 use crate::store;
 
 /// Remove an agent; what it holds, and what is kept for it, goes back to the queue
@@ -24,7 +25,7 @@ pub(super) struct Args {
     id: AgentId,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Gone {
     agent: String,
     registered: bool,
@@ -49,6 +50,8 @@ impl View for Gone {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<Gone>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let op = cx.op(None)?;
         let store = cx.reader()?;

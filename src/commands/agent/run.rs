@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::worker::{Outcome, Worker};
@@ -12,7 +13,7 @@ use crate::commands::{By, Context, Verb, values};
 use crate::domain::name::{Team, Word};
 use crate::domain::time::{human_duration, parse_duration};
 use crate::error::{Error, Kind, Result};
-use crate::output::{Screen, View, plural};
+use crate::output::{Screen, Shape, View, plural};
 
 /// What work a worker takes, and how long it may take over it: the same for one and for many.
 #[derive(clap::Args, Clone, Debug)]
@@ -98,7 +99,7 @@ pub(super) struct Args {
 }
 
 /// What a worker did.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(super) struct Report {
     pub(super) agent: String,
     pub(super) taken: u64,
@@ -112,7 +113,7 @@ pub(super) struct Report {
 }
 
 /// What became of one item.
-#[derive(Clone, Serialize)]
+#[derive(Clone, JsonSchema, Serialize)]
 pub(super) struct Handled {
     pub(super) id: String,
     pub(super) attempt: u32,
@@ -145,6 +146,8 @@ impl View for Report {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<Report>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         guard::check_lease(self.wishes.lease)?;
         guard::check_program(cx, &self.command)?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::run::{Handled, Report, Wishes};
@@ -22,7 +23,7 @@ use crate::sys::process::{Ended, Output, Program, Streams};
 use crate::sys::signal::{Signals, Stop};
 
 /// What became of an item in this worker's hands.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Outcome {
     /// The program ended well.

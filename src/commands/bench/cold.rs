@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::counters::Counters;
@@ -14,7 +15,7 @@ use super::targets::{Regression, Target, regressions};
 use super::yardstick::Yardstick;
 use crate::commands::{Context, Verb};
 use crate::error::Result;
-use crate::output::{Column, Screen, Table, View};
+use crate::output::{Column, Screen, Shape, Table, View};
 use crate::sys::Scratch;
 use crate::sys::measure::load;
 
@@ -51,7 +52,7 @@ pub(crate) struct Args {
 }
 
 /// One command line.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct Start {
     command: String,
     times: Option<Times>,
@@ -60,7 +61,7 @@ struct Start {
     system_calls: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct ColdReport {
     machine: Machine,
     rounds: u64,
@@ -115,6 +116,8 @@ const LINES: [(&str, &[&str]); 5] = [
 ];
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<ColdReport>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let load = load();
         let before = self.baseline.as_deref().map(super::saved_targets).transpose()?;

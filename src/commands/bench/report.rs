@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::stage::failed;
@@ -14,7 +15,7 @@ use crate::output::{Column, Screen, Table, View};
 use crate::sys::measure::{file_system, kernel};
 
 /// What was measured, and on what.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Machine {
     /// This program's version.
     pub(super) version: &'static str,
@@ -84,7 +85,7 @@ impl Machine {
 }
 
 /// One operation at one size.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Operation {
     /// Its name.
     pub(super) name: &'static str,
@@ -100,7 +101,7 @@ pub(super) struct Operation {
 }
 
 /// Many processes at once.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Throughput {
     /// Who.
     pub(super) name: &'static str,
@@ -113,7 +114,7 @@ pub(super) struct Throughput {
 }
 
 /// An index made anew.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Rebuild {
     /// Items in the store.
     pub(super) items: u64,
@@ -124,7 +125,7 @@ pub(super) struct Rebuild {
 }
 
 /// What does not depend on how busy the machine is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Count {
     /// The operation.
     pub(super) name: &'static str,
@@ -135,7 +136,7 @@ pub(super) struct Count {
 }
 
 /// The whole.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct StoreReport {
     pub(super) machine: Machine,
     pub(super) rounds: u64,

@@ -14,6 +14,7 @@ use super::targets::{Target, regressions};
 use super::yardstick::Yardstick;
 use crate::commands::{Context, Verb};
 use crate::error::Result;
+use crate::output::Shape;
 use crate::sys::Scratch;
 use crate::sys::measure::{load, peak_memory, run, settle};
 
@@ -97,6 +98,8 @@ const USUAL: u64 = 1000;
 const PATIENCE: Duration = Duration::from_mins(2);
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<StoreReport>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let load = load();
         let before = self.baseline.as_deref().map(super::saved_targets).transpose()?;

@@ -1,11 +1,12 @@
 //! What the figures are held against: the targets, and an earlier run.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::stats::thousandth;
 
 /// Which way is better.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Bound {
     /// The value may not be above the bound.
@@ -15,7 +16,7 @@ pub(super) enum Bound {
 }
 
 /// A figure and what it should be.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub(super) struct Target {
     /// Its stable name.
     pub(super) name: String,
@@ -72,7 +73,7 @@ impl Target {
 }
 
 /// A figure that has become worse since an earlier run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize)]
 pub(super) struct Regression {
     /// Its name.
     pub(super) name: String,

@@ -19,7 +19,7 @@ use self::swarm::Ran;
 use super::{Context, Verb};
 use crate::domain::work::{Found, Query, Sort, State};
 use crate::error::{Error, Kind, Result};
-use crate::output::plural;
+use crate::output::{Shape, plural};
 use crate::store::files::{FileStore, Options};
 use crate::store::{Event, Store, Summary};
 use crate::sys::Scratch;
@@ -53,6 +53,8 @@ pub(crate) struct Args {
 const JOB: &str = "sleep 0.05; printf %s \"$COORD_ITEM_TITLE\" | sha256sum | cut -c1-64";
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<report::Report>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let mut scratch =
             Scratch::new(None, "coord-demo", &cx.env, cx.ids.as_ref()).map_err(failed)?;

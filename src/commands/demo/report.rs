@@ -2,12 +2,13 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::output::{Column, Screen, Table, View, line, plural};
 
 /// One thing that has to be so, and whether it is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Check {
     /// What is claimed.
     pub(super) what: &'static str,
@@ -27,7 +28,7 @@ impl Check {
 }
 
 /// The worker that was killed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Killed {
     /// Its process.
     pub(super) pid: u32,
@@ -36,7 +37,7 @@ pub(super) struct Killed {
 }
 
 /// What one agent did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Agent {
     /// Its identifier.
     pub(super) id: String,
@@ -45,7 +46,7 @@ pub(super) struct Agent {
 }
 
 /// The whole.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Report {
     pub(super) workers: u64,
     pub(super) imported: u64,

@@ -15,7 +15,7 @@ use crate::domain::legacy::{Kind, OldAgent};
 use crate::domain::time::Stamp;
 use crate::domain::work::{Item, Limits, Op};
 use crate::error::{Error, Kind as Failure, Result};
-use crate::output::plural;
+use crate::output::{Shape, plural};
 use crate::store;
 use crate::store::imported::{Imported, Kept};
 
@@ -64,6 +64,8 @@ fn kind() -> impl TypedValueParser<Value = Kind> {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<report::Outcome>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let op = cx.op(self.by.agent.as_ref())?;
         if is_same(&self.old, &cx.place()?.dir) {

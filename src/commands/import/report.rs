@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::legacy::{Kind, Note, Report};
@@ -17,7 +18,7 @@ const SHOWN: (usize, usize) = (100, 20);
 type Notes = fn(&File) -> &[Note];
 
 /// How many there are, how many of them are new.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, JsonSchema, Serialize)]
 pub(super) struct Tally {
     added: u64,
     existing: u64,
@@ -34,7 +35,7 @@ impl Tally {
 }
 
 /// What became of one file.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct File {
     name: &'static str,
     kind: Kind,
@@ -118,7 +119,7 @@ fn grouped(number: u64) -> String {
 }
 
 /// What became of the whole.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Outcome {
     dir: String,
     dry_run: bool,

@@ -3,12 +3,13 @@
 use std::io;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::commands::{Context, Verb};
 use crate::domain::time::{human_duration, rfc3339};
 use crate::error::Result;
-use crate::output::{Column, Screen, Table, View};
+use crate::output::{Column, Screen, Shape, Table, View};
 
 /// List the named locks that are held now
 ///
@@ -21,12 +22,12 @@ Examples:
   coord lock list --json | jq -r '.data.locks[] | .name + \" \" + .holder'")]
 pub(super) struct Args {}
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct List {
     locks: Vec<Row>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Row {
     name: String,
     holder: String,
@@ -82,6 +83,8 @@ impl View for List {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<List>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let op = cx.op(None)?;
         let locks = cx.reader()?.locks(&op)?.into_iter().map(|lock| Row {

@@ -11,6 +11,7 @@ use crate::commands::{By, Context, Verb, from_store};
 use crate::domain::name::{AgentId, Word};
 use crate::domain::time::{human_duration, parse_duration};
 use crate::error::{Error, Kind, Result};
+use crate::output::Shape;
 use crate::store::{Acquired, Lock};
 use crate::sys::process::{Ended, Program, Streams};
 use crate::sys::signal::Signals;
@@ -61,6 +62,8 @@ pub(super) struct Args {
 const NOTE: usize = 1000;
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         guard::check_lease(self.lease)?;
         guard::check_program(cx, &self.command)?;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::supervisor::{MOST, Supervisor};
@@ -13,7 +14,7 @@ use crate::commands::{Context, Verb, values};
 use crate::domain::name::AgentId;
 use crate::domain::time::human_duration;
 use crate::error::{Error, Kind, Result};
-use crate::output::{Column, Screen, Table, View, plural};
+use crate::output::{Column, Screen, Shape, Table, View, plural};
 
 /// Run many workers: start them, watch them, restart what dies, stop them
 ///
@@ -52,7 +53,7 @@ pub(super) struct Args {
 }
 
 /// What a swarm did, as the store has it.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(super) struct Report {
     pub(super) agents: usize,
     /// Items that ended well, ended badly for good, or ran out of attempts since the start.
@@ -70,7 +71,7 @@ pub(super) struct Report {
 }
 
 /// One worker of it.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(super) struct Row {
     pub(super) agent: String,
     pub(super) done: u64,
@@ -123,6 +124,8 @@ impl View for Report {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<Report>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         guard::check_lease(self.wishes.lease)?;
         guard::check_program(cx, &self.command)?;

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{ItemView, input};
@@ -11,7 +12,7 @@ use crate::domain::name::{AgentId, ItemId, Team, Word};
 use crate::domain::time::parse_duration;
 use crate::domain::work::{Draft, NewItem, Priority};
 use crate::error::{Error, Kind, Result};
-use crate::output::{Format, Screen, View, line, plural};
+use crate::output::{Format, Screen, Shape, View, line, plural};
 
 /// Queue an item, or many from standard input
 ///
@@ -88,7 +89,7 @@ pub(crate) struct Args {
     pub(crate) by: By,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Queued {
     added: usize,
     existing: usize,
@@ -179,6 +180,8 @@ impl Args {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<Queued>()];
+
     fn run(mut self, cx: &mut Context) -> Result<()> {
         let one = self.title.is_some();
         let op = cx.op(self.by.agent.as_ref())?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::held;
@@ -11,7 +12,7 @@ use crate::domain::name::{AgentId, ItemId, Team};
 use crate::domain::work::route::{self, Job, Plan, Worker};
 use crate::domain::work::{Change, Found, Query, State, transition};
 use crate::error::{Error, Kind, Result};
-use crate::output::{Screen, View, line, plural};
+use crate::output::{Screen, Shape, View, line, plural};
 use crate::store;
 
 /// Keep ready items for the agents that suit them best
@@ -61,14 +62,14 @@ pub(crate) struct Args {
     by: By,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Assigned {
     dry_run: bool,
     moves: Vec<Moved>,
     unplaced: Vec<Unplaced>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Moved {
     id: String,
     title: String,
@@ -79,7 +80,7 @@ struct Moved {
     explained: String,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Unplaced {
     id: String,
     title: String,
@@ -116,6 +117,8 @@ impl View for Assigned {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<Assigned>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         match self.id.clone() {
             Some(id) => self.one(cx, &id),

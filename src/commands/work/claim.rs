@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ItemView;
@@ -11,7 +12,7 @@ use crate::domain::name::{ItemId, Team, Word};
 use crate::domain::time::{human_duration, parse_duration};
 use crate::domain::work::Want;
 use crate::error::{Error, Kind, Result};
-use crate::output::{Screen, View, plural};
+use crate::output::{Screen, Shape, View, plural};
 use crate::store::{self, Changed, Claimed};
 
 /// Take the best ready item, or a named one
@@ -59,7 +60,7 @@ pub(crate) struct Args {
     pub(crate) by: By,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Taken {
     #[serde(flatten)]
     item: ItemView,
@@ -80,6 +81,8 @@ impl View for Taken {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<Taken>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let lease = match self.lease {
             Some(lease) => lease,

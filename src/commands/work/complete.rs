@@ -2,6 +2,7 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::held::{self, Claim};
@@ -10,7 +11,7 @@ use crate::commands::{Context, Verb, values};
 use crate::domain::name::ItemId;
 use crate::domain::work::{Change, State};
 use crate::error::Result;
-use crate::output::{Screen, View, line};
+use crate::output::{Screen, Shape, View, line};
 
 /// Finish an item, well or not
 ///
@@ -47,7 +48,7 @@ pub(crate) struct Args {
     pub(crate) claim: Claim,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Finished {
     #[serde(flatten)]
     item: ItemView,
@@ -77,6 +78,8 @@ impl View for Finished {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<Finished>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let agent = cx.agent(self.claim.by.agent.as_ref())?;
         let holder = self.claim.holder(cx, &agent)?;

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{ItemView, held};
@@ -11,7 +12,7 @@ use crate::domain::name::{ItemId, Team, Word};
 use crate::domain::time::parse_duration;
 use crate::domain::work::{Change, Edit, Priority};
 use crate::error::{Error, Kind, Result};
-use crate::output::{Screen, View, line};
+use crate::output::{Screen, Shape, View, line};
 
 /// Change what an item says; what is done stays as it is
 ///
@@ -107,7 +108,7 @@ pub(crate) struct Args {
     by: By,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Edited {
     #[serde(flatten)]
     item: ItemView,
@@ -131,6 +132,8 @@ fn choice<T>(set: Option<T>, clear: bool) -> Option<Option<T>> {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<Edited>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let edit = Edit {
             title: self.title,

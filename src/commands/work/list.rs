@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ItemView;
@@ -11,7 +12,7 @@ use crate::domain::name::{AgentId, Team, Word};
 use crate::domain::time::human_duration;
 use crate::domain::work::{Priority, Query, Sort, State};
 use crate::error::{Error, Kind, Result};
-use crate::output::{Column, Format, Screen, Table, View, plural};
+use crate::output::{Column, Format, Screen, Shape, Table, View, plural};
 
 /// List items: what is open, or what the filters say
 ///
@@ -91,7 +92,7 @@ pub(crate) struct Args {
     watch: bool,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct List {
     items: Vec<ItemView>,
     shown: usize,
@@ -179,6 +180,8 @@ fn look(cx: &mut Context, query: &Query) -> Result<List> {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<List>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let query = self.query(cx)?;
         let list = look(cx, &query)?;

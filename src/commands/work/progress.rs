@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ItemView;
@@ -12,7 +13,7 @@ use crate::domain::name::ItemId;
 use crate::domain::time::{human_duration, parse_duration};
 use crate::domain::work::Change;
 use crate::error::{Error, Kind, Result};
-use crate::output::{Screen, View, line};
+use crate::output::{Screen, Shape, View, line};
 
 /// Report how far an item is, and renew its lease
 ///
@@ -44,7 +45,7 @@ pub(crate) struct Args {
     pub(crate) claim: Claim,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Reported {
     #[serde(flatten)]
     item: ItemView,
@@ -63,6 +64,8 @@ impl View for Reported {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<Reported>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let (id, percent) = match (self.id, self.percent) {
             (Some(lone), None) if is_number(&lone) => (None, Some(lone)),

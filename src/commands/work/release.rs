@@ -2,6 +2,7 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ItemView;
@@ -10,7 +11,7 @@ use crate::commands::{Context, Verb};
 use crate::domain::name::ItemId;
 use crate::domain::work::Change;
 use crate::error::Result;
-use crate::output::{Screen, View, line};
+use crate::output::{Screen, Shape, View, line};
 
 /// Give an item back untouched, or revive a failed or dead one
 #[derive(clap::Args, Clone, Debug, Default, PartialEq)]
@@ -36,7 +37,7 @@ pub(crate) struct Args {
     claim: Claim,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Released {
     #[serde(flatten)]
     item: ItemView,
@@ -52,6 +53,8 @@ impl View for Released {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<Released>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let agent = cx.agent(self.claim.by.agent.as_ref())?;
         let holder = self.claim.holder(cx, &agent)?;

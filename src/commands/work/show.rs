@@ -2,6 +2,7 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ItemView;
@@ -11,7 +12,7 @@ use crate::domain::time::rfc3339;
 use crate::domain::work::{Query, Status};
 use crate::error::Result;
 use crate::output::style::{DIM, HEADER};
-use crate::output::{Screen, View, line};
+use crate::output::{Screen, Shape, View, line};
 use crate::store::Event;
 
 /// Show an item: everything about it, whom it waits for, who waits for it, its history
@@ -31,7 +32,7 @@ pub(crate) struct Args {
     events: u32,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Shown {
     #[serde(flatten)]
     item: ItemView,
@@ -42,7 +43,7 @@ struct Shown {
 }
 
 /// Another item, in short.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Other {
     id: String,
     status: &'static str,
@@ -50,7 +51,7 @@ struct Other {
 }
 
 /// One event of the history.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Happened {
     n: u64,
     at: String,
@@ -122,6 +123,8 @@ impl View for Shown {
 }
 
 impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<Shown>()];
+
     fn run(self, cx: &mut Context) -> Result<()> {
         let now = cx.stamp();
         let store = cx.reader()?;

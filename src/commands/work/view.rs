@@ -2,6 +2,7 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::name::ItemId;
@@ -11,7 +12,7 @@ use crate::output::style::{DIM, LITERAL};
 use crate::output::{line, text};
 
 /// An item as programs see it. What is absent is null.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct ItemView {
     pub(crate) id: String,
     pub(crate) status: &'static str,

@@ -32,6 +32,7 @@ mod words;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use agents::OldAgent;
@@ -50,7 +51,7 @@ pub const MAX_FILE: usize = 64 << 20;
 pub const MAX_YAML: usize = 1 << 20;
 
 /// A kind of file that the old system kept.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Who claimed what.
@@ -145,7 +146,7 @@ impl fmt::Display for Kind {
 }
 
 /// A part of a file. Lines count from 1, bytes from 0.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Serialize)]
 pub struct Place {
     /// The line it begins on.
     pub line: Option<usize>,
@@ -182,7 +183,7 @@ impl fmt::Display for Place {
 }
 
 /// One thing to tell about a file.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Serialize)]
 pub struct Note {
     /// Where.
     #[serde(flatten)]
