@@ -7,11 +7,13 @@
 //! - [`output`]: the only code that writes to a terminal.
 //! - [`settings`]: where the state lives and what the configuration says.
 //! - [`store`]: durable state behind one trait; [`store::files`] is the default.
+//! - [`client`]: adapters to others: Claude.
 //! - [`domain`]: the rules; no clap, no printing, no environment, no clock, no files.
 //! - [`sys`]: clock, environment, random ids, files, processes: the seams that tests replace.
 //! - [`error`]: the one error that reaches the user.
 
 pub mod cli;
+pub mod client;
 pub mod commands;
 pub mod domain;
 pub mod error;

@@ -1,0 +1,3 @@
+//! Adapters to others. Nothing here runs before a command asks for it: no runtime, no TLS, no thread.
+
+pub mod claude;
