@@ -1,6 +1,7 @@
 //! Parses, dispatches, renders errors, picks the exit code.
 
 mod args;
+mod complete;
 mod early;
 mod fast;
 mod groups;
@@ -38,6 +39,9 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
         return process::become_program(&argv[2..]);
     }
     let env = Env::Process;
+    if let Some(code) = complete::answer(&argv, &env, || early::Early::scan(&[], &env).ui(&env)) {
+        return code;
+    }
     // Enough of the flags to show an error as it was asked for, whatever else is wrong.
     let early = early::Early::scan(&argv, &env);
     let ui = early.ui(&env);

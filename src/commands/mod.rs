@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod bench;
+pub(crate) mod complete;
 mod context;
 mod demo;
 mod failure;

@@ -214,6 +214,15 @@ pub trait Store {
     /// Lists items.
     fn find(&self, query: &Query) -> Result<Page>;
 
+    /// Some items whose ids begin like this and that are in one of the states, at most `limit`: for
+    /// the completion of a half-typed id, where an answer at once is worth more than a full one.
+    fn beginning(&self, prefix: &str, states: &[State], limit: usize) -> Result<Vec<Found>> {
+        let states = states.to_vec();
+        let page = self.find(&Query { states, ..Query::default() })?;
+        let fits = |found: &Found| found.item.id.as_str().starts_with(prefix);
+        Ok(page.items.into_iter().filter(fits).take(limit).collect())
+    }
+
     /// The items an agent holds, oldest claim first.
     fn held(&self, agent: &AgentId) -> Result<Vec<Found>>;
 

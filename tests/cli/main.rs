@@ -6,6 +6,7 @@
 mod agent;
 mod agent_run;
 mod bench;
+mod complete;
 mod demo;
 mod env;
 mod import;

@@ -22,3 +22,8 @@ pub(super) const VERBS: &[Entry] = &[
 pub(super) fn build(command: Command) -> Command {
     verbs(command, VERBS)
 }
+
+/// The names of all schemas.
+pub(super) fn schemas() -> impl Iterator<Item = &'static str> {
+    schema::shapes().into_iter().map(|shape| shape.name)
+}

@@ -40,6 +40,7 @@
 //! acknowledged and are cut.
 
 mod agents;
+mod beginning;
 mod bits;
 mod cells;
 mod compact;
@@ -77,7 +78,7 @@ use super::{
 };
 use crate::domain::agent::{Agent, Known};
 use crate::domain::name::{AgentId, ItemId, Word};
-use crate::domain::work::{Change, Found, Item, NewItem, Op, Page, Query, Want};
+use crate::domain::work::{Change, Found, Item, NewItem, Op, Page, Query, State, Want};
 use crate::store::Error;
 use crate::sys::Clock;
 use crate::sys::fs::Dir;
@@ -181,6 +182,10 @@ impl Store for FileStore {
 
     fn find(&self, query: &Query) -> Result<Page> {
         self.read(|state| state.find(query))
+    }
+
+    fn beginning(&self, prefix: &str, states: &[State], limit: usize) -> Result<Vec<Found>> {
+        beginning::run(self, prefix, states, limit)
     }
 
     fn held(&self, agent: &AgentId) -> Result<Vec<Found>> {

@@ -42,8 +42,8 @@ impl Cells for Box<dyn Cells> {
 /// A state of the store.
 pub(super) struct Snapshot {
     pub(super) index: Index<Box<dyn Cells>>,
-    logs: Logs,
-    now: Stamp,
+    pub(super) logs: Logs,
+    pub(super) now: Stamp,
     ids: OnceCell<Vec<ItemId>>,
 }
 
@@ -71,7 +71,7 @@ impl FileStore {
     }
 
     /// A state through the index; nothing if the index does not match the log just now.
-    fn indexed(&self) -> Result<Option<(Snapshot, File)>> {
+    pub(super) fn indexed(&self) -> Result<Option<(Snapshot, File)>> {
         let now = self.stamp();
         let Some(live) = self.open_live()? else { return Ok(None) };
         let Ok(dir) = self.dir.subdir(INDEX, false) else { return Ok(None) };
@@ -89,7 +89,7 @@ impl FileStore {
     }
 
     /// A state from the log alone.
-    fn reread(&self) -> Result<Snapshot> {
+    pub(super) fn reread(&self) -> Result<Snapshot> {
         let now = self.stamp();
         let logs = self.logs()?;
         let rebuilt = rebuild::run(&logs, now.boot, now, false)?;
@@ -111,7 +111,7 @@ impl FileStore {
         Err(Error::Missing { dir: self.dir.path().to_owned() })
     }
 
-    fn open_live(&self) -> Result<Option<File>> {
+    pub(super) fn open_live(&self) -> Result<Option<File>> {
         match self.dir.file(LIVE, Access::Read) {
             Ok(file) => Ok(Some(file)),
             Err(e) if e.is_not_found() => Ok(None),
@@ -121,11 +121,11 @@ impl FileStore {
 }
 
 impl Snapshot {
-    fn row(&self, number: u32) -> Result<Row> {
+    pub(super) fn row(&self, number: u32) -> Result<Row> {
         Row::load(&self.index.cells, number).map_err(failure::index)
     }
 
-    fn load(&self, row: &Row) -> Result<Found> {
+    pub(super) fn load(&self, row: &Row) -> Result<Found> {
         let line = self.logs.line(row.place).map_err(failure::index)?;
         let record = Record::parse(&line)
             .map_err(|e| failure::index(io::Error::new(io::ErrorKind::InvalidData, e)))?;
@@ -133,7 +133,7 @@ impl Snapshot {
         Ok(Found { item: record.item, n, updated_at, open_needs })
     }
 
-    fn exact(&self, id: &str) -> Result<Option<Found>> {
+    pub(super) fn exact(&self, id: &str) -> Result<Option<Found>> {
         let number = self.index.row_of(id, &mut |row| {
             let line = self.logs.line(row.place).map_err(failure::index)?;
             Ok::<_, RowError>(log::quick_id(&line).is_none_or(|found| found == id))
@@ -390,14 +390,14 @@ impl Snapshot {
     }
 }
 
-const OPEN: [Set; 4] = [
+pub(super) const OPEN: [Set; 4] = [
     Set::Open(Priority::Critical),
     Set::Open(Priority::High),
     Set::Open(Priority::Medium),
     Set::Open(Priority::Low),
 ];
 
-const fn state_of(status: Status, open_needs: u32) -> State {
+pub(super) const fn state_of(status: Status, open_needs: u32) -> State {
     match status {
         Status::Pending if open_needs > 0 => State::Blocked,
         Status::Pending => State::Pending,
