@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +55,9 @@ pub struct Program {
     streams: Streams,
     own_group: bool,
     death: Option<Signal>,
+    bare: bool,
+    kept: usize,
+    tee: Option<Sender<Vec<u8>>>,
 }
 
 impl Program {
@@ -69,6 +72,9 @@ impl Program {
             streams: Streams::Kept,
             own_group: true,
             death: None,
+            bare: false,
+            kept: KEPT,
+            tee: None,
         }
     }
 
@@ -83,6 +89,27 @@ impl Program {
     #[must_use]
     pub fn without(mut self, name: impl Into<OsString>) -> Self {
         self.remove.push(name.into());
+        self
+    }
+
+    /// Starts it with nothing in its environment but what is set for it.
+    #[must_use]
+    pub const fn bare(mut self) -> Self {
+        self.bare = true;
+        self
+    }
+
+    /// Keeps the last `bytes` of each stream instead of the last [`KEPT`].
+    #[must_use]
+    pub const fn keeping(mut self, bytes: usize) -> Self {
+        self.kept = bytes;
+        self
+    }
+
+    /// Sends each piece of its standard output to `to` as well, as it comes.
+    #[must_use]
+    pub fn tee(mut self, to: Sender<Vec<u8>>) -> Self {
+        self.tee = Some(to);
         self
     }
 
@@ -137,6 +164,9 @@ impl Program {
             Command::new(program)
         };
         command.args(args);
+        if self.bare {
+            command.env_clear();
+        }
         for name in &self.remove {
             command.env_remove(name);
         }
@@ -158,8 +188,10 @@ impl Program {
             })?;
         }
         let show = self.streams == Streams::Shown;
-        let out = child.stdout.take().map(|pipe| Tail::follow(pipe, show)).transpose()?;
-        let err = child.stderr.take().map(|pipe| Tail::follow(pipe, show)).transpose()?;
+        let (kept, mut tee) = (self.kept, self.tee);
+        let out = child.stdout.take().map(|pipe| Tail::follow(pipe, show, kept, tee.take()));
+        let err = child.stderr.take().map(|pipe| Tail::follow(pipe, show, kept, None));
+        let (out, err) = (out.transpose()?, err.transpose()?);
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let watch = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         Ok(Running { child, pid, watch, own_group: self.own_group, out, err, ended: None })
@@ -219,7 +251,7 @@ impl Ended {
 /// What is left of a stream.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Output {
-    /// Its end, at most [`KEPT`] bytes, as text.
+    /// Its end, at most [`KEPT`] bytes unless [`Program::keeping`] said otherwise, as text.
     pub text: String,
     /// How many bytes came before that.
     pub cut: u64,
@@ -328,7 +360,12 @@ struct Tail {
 }
 
 impl Tail {
-    fn follow(mut pipe: impl Read + Send + 'static, show: bool) -> io::Result<Self> {
+    fn follow(
+        mut pipe: impl Read + Send + 'static,
+        show: bool,
+        most: usize,
+        tee: Option<Sender<Vec<u8>>>,
+    ) -> io::Result<Self> {
         let kept: Arc<Mutex<(VecDeque<u8>, u64)>> = Arc::default();
         let (tell, end) = channel();
         let into = Arc::clone(&kept);
@@ -344,9 +381,12 @@ impl Tail {
                 if show {
                     let _ = io::stderr().write_all(&piece[..n]);
                 }
+                if let Some(tee) = &tee {
+                    let _ = tee.send(piece[..n].to_vec());
+                }
                 let mut kept = into.lock().unwrap_or_else(PoisonError::into_inner);
                 kept.0.extend(&piece[..n]);
-                let over = kept.0.len().saturating_sub(KEPT);
+                let over = kept.0.len().saturating_sub(most);
                 kept.0.drain(..over);
                 kept.1 += over as u64;
             }

@@ -6,4 +6,6 @@
 
 #[path = "../scripted/mod.rs"]
 mod scripted;
+
+mod program;
 mod sdk;

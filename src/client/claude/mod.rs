@@ -41,6 +41,7 @@
 mod answer;
 mod ask;
 mod backend;
+pub mod cli;
 mod config;
 mod failure;
 mod request;
