@@ -126,6 +126,8 @@ pub enum Cause {
     NotLoggedIn,
     /// A limit on money that was handed over was reached.
     BudgetReached,
+    /// Nobody was asked: the breaker is open, or the service wants to be left alone.
+    Skipped,
     /// The reader of the text has gone.
     SinkClosed,
     /// The end was asked for: SIGINT.
@@ -158,6 +160,7 @@ impl Cause {
             Self::Program => "program",
             Self::NotLoggedIn => "not-logged-in",
             Self::BudgetReached => "budget-reached",
+            Self::Skipped => "skipped",
             Self::SinkClosed => "sink-closed",
             Self::Interrupted => "interrupted",
             Self::Terminated => "terminated",
@@ -242,6 +245,11 @@ pub trait Backend: Send + Sync {
 
     /// Makes one attempt.
     fn attempt(&self, call: &mut Call<'_>) -> Result<Reply, Box<Fault>>;
+
+    /// Exactly what an attempt would send or run, without secrets: for a dry run.
+    fn preview(&self, request: &Request, model: &str, stream: bool) -> Value {
+        request.body(model, stream)
+    }
 }
 
 impl fmt::Display for Fault {

@@ -28,6 +28,10 @@ pub enum FailureKind {
     Rejected,
     /// Offline, and nothing is cached.
     Offline,
+    /// The request is wrong, and that was seen before anything was sent.
+    BadRequest,
+    /// A stream broke after its text had begun.
+    Broken,
     /// Only a degraded answer was to be had, and that was not wanted.
     NotFresh,
     /// The reader of the text has gone.
@@ -79,6 +83,28 @@ impl Failure {
 }
 
 impl FailureKind {
+    /// Its name in machine output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::CutShort => "cut-short",
+            Self::Unfit => "unfit",
+            Self::Budget => "budget",
+            Self::NoBackend => "no-backend",
+            Self::Deadline => "deadline",
+            Self::Unavailable => "unavailable",
+            Self::Rejected => "rejected",
+            Self::BadRequest => "bad-request",
+            Self::Broken => "broken",
+            Self::Offline => "offline",
+            Self::NotFresh => "not-fresh",
+            Self::SinkClosed => "sink-closed",
+            Self::Interrupted => "interrupted",
+            Self::Terminated => "terminated",
+        }
+    }
+
     /// How it is reported.
     #[must_use]
     pub const fn error_kind(self) -> error::Kind {
@@ -87,7 +113,9 @@ impl FailureKind {
             Self::Budget => error::Kind::Budget,
             Self::NoBackend => error::Kind::Config,
             Self::Deadline => error::Kind::Timeout,
+            Self::BadRequest => error::Kind::Usage,
             Self::Unavailable
+            | Self::Broken
             | Self::Rejected
             | Self::Offline
             | Self::NotFresh

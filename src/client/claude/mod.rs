@@ -15,7 +15,7 @@
 //! A [`Backend`] makes **one attempt** and never retries: it turns a [`Call`] into a [`Reply`] or a
 //! [`Fault`] and has no opinion on either. The table in `classify` says what a fault means, the loop
 //! does it, and says whether a reply is an answer. There are two: `api` (HTTPS) and
-//! `cli` (the user's own `claude` program, `cli::Cli`, made by `Cli::new(program, config, env)`). A backend
+//! `cli` (the user's own `claude` program, `cli::Cli`, made by `Cli::find`). A backend
 //!
 //! - keeps within [`Call::timeout`], ends its children with it, and looks at [`Call::stop`] at least
 //!   every 50 ms ([`Cause::Interrupted`]);
@@ -39,16 +39,34 @@
 //! [`Fault::status`], its `api_error_type` into [`Fault::error_type`].
 
 mod answer;
+mod api;
 mod ask;
 mod backend;
+mod backoff;
+mod breaker;
+mod cache;
+mod classify;
 pub mod cli;
 mod config;
 mod failure;
+mod ladder;
+mod layer;
+mod ledger;
+mod lock;
+mod prices;
 mod request;
+mod secret;
+mod shared;
+mod stream;
+mod structure;
 
 pub use answer::{Answer, Attempt, Source, StopReason, Usage, Usd};
 pub use ask::{Ask, Heuristic, Switches};
 pub use backend::{Backend, BackendName, Call, Cause, Fault, Reply, Sink};
+pub use cache::{Cache, Entry, Stats};
 pub use config::{BackendChoice, Config, KeySource};
 pub use failure::{Failure, FailureKind};
+pub use layer::{BackendState, Claude, DryRun, State};
+pub use ledger::{Ledger, Line, LineKind};
 pub use request::{Effort, Message, Request, Role};
+pub use shared::{LineState, Spending};
