@@ -200,12 +200,6 @@ impl Backend for Cli {
     fn attempt(&self, call: &mut Call<'_>) -> Result<Reply, Box<Fault>> {
         self.run(call)
     }
-
-    fn preview(&self, request: &Request, model: &str, stream: bool) -> Value {
-        let words = self.argv(request, model, stream);
-        let argv: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
-        serde_json::json!({ "argv": argv, "messages": request.messages })
-    }
 }
 
 /// What comes while it runs.
