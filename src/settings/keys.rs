@@ -1,11 +1,13 @@
 //! The table of settings: one row per key, and nothing about a key stands anywhere else.
 
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::domain::time::parse_duration;
 
 /// What a key's value must be.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Form {
     /// One of these words.
     Choice(&'static [&'static str]),
@@ -13,6 +15,31 @@ pub enum Form {
     Duration,
     /// A whole number between these.
     Number(u64, u64),
+    /// A number between these that may have a fraction, such as an amount of money or a ratio.
+    Fraction(f64, f64),
+    /// `true` or `false`.
+    Bool,
+    /// Free text on one line.
+    Text,
+    /// Words: an array of strings; in the environment, separated by commas.
+    Words,
+    /// A file or a directory; a relative one counts from the directory of the file it stands in.
+    Path,
+    /// An `http` or `https` address.
+    Url,
+    /// A program with its arguments: an array of strings, or one string that is split at blanks.
+    Command,
+}
+
+/// What a project's own configuration, which a stranger may have written, may do with a key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Project {
+    /// Set it.
+    May,
+    /// Only make the value smaller: a limit may be narrowed, never widened.
+    Lowers,
+    /// Nothing: it is for the user, the machine and the environment.
+    Never,
 }
 
 /// A row of the table.
@@ -24,14 +51,16 @@ pub struct Key {
     pub env: &'static str,
     /// What its value must be.
     pub form: Form,
-    /// What holds if nobody says anything.
+    /// What holds if nobody says anything, in the spelling of the environment; empty for nothing.
     pub default: &'static str,
+    /// What a project's own configuration may do with it.
+    pub project: Project,
     /// What it is for.
     pub doc: &'static str,
 }
 
 /// A value of a key, checked.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// For [`Form::Choice`].
     Word(&'static str),
@@ -39,59 +68,161 @@ pub enum Value {
     Duration(Duration),
     /// For [`Form::Number`].
     Number(u64),
+    /// For [`Form::Fraction`].
+    Fraction(f64),
+    /// For [`Form::Bool`].
+    Bool(bool),
+    /// For [`Form::Text`] and [`Form::Url`].
+    Text(String),
+    /// For [`Form::Words`] and [`Form::Command`].
+    Words(Vec<String>),
+    /// For [`Form::Path`].
+    Path(PathBuf),
 }
 
-/// Whether an operation waits until it is durable.
-pub const STORE_SYNC: usize = 0;
-/// How long to wait for the store's lock.
-pub const STORE_LOCK_TIMEOUT: usize = 1;
-/// How long a claim holds.
-pub const WORK_LEASE: usize = 2;
-/// How many attempts an item has.
-pub const WORK_MAX_ATTEMPTS: usize = 3;
-/// When an agent counts as silent.
-pub const AGENT_SILENT_AFTER: usize = 4;
+/// Makes the table and, for each row, a constant with its place in it.
+macro_rules! table {
+    ($($id:ident $env:literal $name:literal, $form:expr, $default:literal, $project:ident, $doc:literal;)*) => {
+        #[expect(non_camel_case_types, reason = "they only count the rows")]
+        enum At { $($id,)* Count }
+        $(#[doc = concat!("`", $name, "`: ", $doc, ".")]
+        pub const $id: usize = At::$id as usize;)*
+        /// Every key, in the order of the constants.
+        pub const ALL: [Key; At::Count as usize] = [$(Key {
+            name: $name, env: $env, form: $form, default: $default,
+            project: Project::$project, doc: $doc,
+        },)*];
+    };
+}
 
-/// Every key, in the order of the constants above.
-pub const ALL: [Key; 5] = [
-    Key {
-        name: "store.sync",
-        env: "COORD_STORE_SYNC",
-        form: Form::Choice(&["always", "never"]),
-        default: "always",
-        doc: "whether an operation waits until it is durable; `never` is for scratch use only",
-    },
-    Key {
-        name: "store.lock-timeout",
-        env: "COORD_STORE_LOCK_TIMEOUT",
-        form: Form::Duration,
-        default: "10s",
-        doc: "how long to wait for the store's lock",
-    },
-    Key {
-        name: "work.lease",
-        env: "COORD_WORK_LEASE",
-        form: Form::Duration,
-        default: "30m",
-        doc: "how long a claim holds unless it is renewed",
-    },
-    Key {
-        name: "work.max-attempts",
-        env: "COORD_WORK_MAX_ATTEMPTS",
-        form: Form::Number(1, 1_000_000),
-        default: "3",
-        doc: "how many attempts an item has before it is dead",
-    },
-    Key {
-        name: "agent.silent-after",
-        env: "COORD_AGENT_SILENT_AFTER",
-        form: Form::Duration,
-        default: "15m",
-        doc: "after what time without a sign of life an agent is called silent",
-    },
-];
+// A row: constant, environment variable, name, form, default, what a project may do, what it is for.
+table! {
+    STORE_SYNC "COORD_STORE_SYNC" "store.sync",
+        Form::Choice(&["always", "never"]), "always", May,
+        "whether an operation waits until it is durable; `never` is for scratch use only";
+    STORE_LOCK_TIMEOUT "COORD_STORE_LOCK_TIMEOUT" "store.lock-timeout",
+        Form::Duration, "10s", May,
+        "how long to wait for the store's lock";
+    WORK_LEASE "COORD_WORK_LEASE" "work.lease",
+        Form::Duration, "30m", May,
+        "how long a claim holds unless it is renewed";
+    WORK_MAX_ATTEMPTS "COORD_WORK_MAX_ATTEMPTS" "work.max-attempts",
+        Form::Number(1, 1_000_000), "3", May,
+        "how many attempts an item has before it is dead";
+    AGENT_SILENT_AFTER "COORD_AGENT_SILENT_AFTER" "agent.silent-after",
+        Form::Duration, "15m", May,
+        "after what time without a sign of life an agent is called silent";
+}
+
+/// Finds a key by its name.
+#[must_use]
+pub fn find(name: &str) -> Option<usize> {
+    ALL.iter().position(|key| key.name == name)
+}
+
+/// The name of a key that `name` may have been meant for.
+#[must_use]
+pub fn near(name: &str) -> Option<&'static str> {
+    let near = ALL.iter().map(|key| (strsim::jaro_winkler(key.name, name), key.name));
+    let best = near.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(score, _)| *score > 0.8);
+    best.map(|(_, name)| name)
+}
+
+impl Key {
+    /// The value that holds if nobody says anything.
+    #[must_use]
+    pub fn default_value(&self) -> Option<Value> {
+        self.form.read(OsStr::new(self.default)).ok().filter(|_| !self.default.is_empty())
+    }
+}
 
 impl Form {
+    /// Whether a value of this form can make the program run something, reach something over the
+    /// network, or read and write somewhere: never a project's to say.
+    #[must_use]
+    pub const fn is_dangerous(self) -> bool {
+        matches!(self, Self::Path | Self::Url | Self::Command)
+    }
+
+    /// Reads a value as the environment or a command line spells it; the error says what was
+    /// expected.
+    pub fn read(self, raw: &OsStr) -> Result<Value, String> {
+        if self == Self::Path {
+            let path = Some(PathBuf::from(raw)).filter(|path| !path.as_os_str().is_empty());
+            return path.map(Value::Path).ok_or_else(|| self.expected());
+        }
+        let text = raw.to_str().ok_or_else(|| "expected UTF-8".to_owned())?;
+        let value = match self {
+            Self::Choice(words) => words.iter().find(|word| **word == text).map(|w| Value::Word(w)),
+            Self::Duration => {
+                return parse_duration(text).map(Value::Duration).map_err(|e| e.to_string());
+            }
+            Self::Number(min, max) => {
+                let digits = text.bytes().all(|c| c.is_ascii_digit());
+                let number = text.parse().ok().filter(|n| digits && (min..=max).contains(n));
+                number.map(Value::Number)
+            }
+            Self::Fraction(min, max) => {
+                let number = text.parse::<f64>().ok();
+                number.filter(|n| (min..=max).contains(n)).map(Value::Fraction)
+            }
+            Self::Bool => match text {
+                "true" | "1" | "yes" => Some(Value::Bool(true)),
+                "false" | "0" | "no" => Some(Value::Bool(false)),
+                _ => None,
+            },
+            Self::Text => {
+                let plain = !text.chars().any(char::is_control);
+                plain.then(|| Value::Text(text.to_owned()))
+            }
+            Self::Url => is_url(text).then(|| Value::Text(text.to_owned())),
+            Self::Words => {
+                let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+                return self.list(words.map(str::to_owned).collect());
+            }
+            Self::Command => {
+                return self.list(text.split_ascii_whitespace().map(str::to_owned).collect());
+            }
+            Self::Path => None,
+        };
+        value.ok_or_else(|| self.expected())
+    }
+
+    /// Reads a list of words.
+    fn list(self, words: Vec<String>) -> Result<Value, String> {
+        let plain = !words.iter().any(|w| w.chars().any(char::is_control));
+        if !plain || (self == Self::Command && words.first().is_none_or(String::is_empty)) {
+            return Err(self.expected());
+        }
+        Ok(Value::Words(words))
+    }
+
+    /// Reads a value as TOML spells it. A relative path counts from `base`.
+    pub fn read_toml(self, value: &toml::de::DeValue<'_>, base: &Path) -> Result<Value, String> {
+        use toml::de::DeValue;
+        let found = || format!("{}, found {}", self.expected(), value.type_str());
+        match (self, value) {
+            (Self::Number(..) | Self::Fraction(..), DeValue::Integer(n)) => {
+                self.read(OsStr::new(n.as_str()))
+            }
+            (Self::Fraction(..), DeValue::Float(n)) => self.read(OsStr::new(n.as_str())),
+            (Self::Bool, DeValue::Boolean(yes)) => Ok(Value::Bool(*yes)),
+            (Self::Words | Self::Command, DeValue::Array(items)) => {
+                let words = items.iter().map(|item| item.get_ref().as_str().map(str::to_owned));
+                words.collect::<Option<_>>().ok_or_else(found).and_then(|words| self.list(words))
+            }
+            (Self::Path, DeValue::String(text)) => match self.read(OsStr::new(text.as_ref()))? {
+                Value::Path(path) => Ok(Value::Path(base.join(path))),
+                other => Ok(other),
+            },
+            (
+                Self::Choice(_) | Self::Duration | Self::Text | Self::Url | Self::Command,
+                DeValue::String(text),
+            ) => self.read(OsStr::new(text.as_ref())),
+            _ => Err(found()),
+        }
+    }
+
     /// What a value must be, in words.
     #[must_use]
     pub fn words(self) -> String {
@@ -99,24 +230,41 @@ impl Form {
             Self::Choice(words) => words.join(" or "),
             Self::Duration => "a length of time".to_owned(),
             Self::Number(min, max) => format!("a whole number from {min} to {max}"),
+            Self::Fraction(min, max) => format!("a number from {min} to {max}"),
+            Self::Bool => "true or false".to_owned(),
+            Self::Text => "a text on one line".to_owned(),
+            Self::Words => "a list of words".to_owned(),
+            Self::Path => "a path".to_owned(),
+            Self::Url => "an address, https or http".to_owned(),
+            Self::Command => "a program with its arguments".to_owned(),
         }
     }
 
-    /// Reads a value; the error says what was expected.
-    pub fn read(self, text: &str) -> Result<Value, String> {
+    /// What was expected, for an error.
+    fn expected(self) -> String {
         match self {
-            Self::Choice(words) => words
-                .iter()
-                .find(|word| **word == text)
-                .map(|word| Value::Word(word))
-                .ok_or_else(|| format!("expected one of `{}`", words.join("`, `"))),
-            Self::Duration => parse_duration(text).map(Value::Duration).map_err(|e| e.to_string()),
-            Self::Number(min, max) => text
-                .parse()
-                .ok()
-                .filter(|n| (min..=max).contains(n))
-                .map(Value::Number)
-                .ok_or_else(|| format!("expected a whole number from {min} to {max}")),
+            Self::Choice(words) => format!("expected one of `{}`", words.join("`, `")),
+            Self::Duration => "expected a string such as \"30m\"".to_owned(),
+            other => format!("expected {}", other.words()),
+        }
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
+impl Value {
+    /// Whether this is a smaller amount of the same kind than `other`, or the same.
+    #[must_use]
+    pub fn at_most(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Number(a), Self::Number(b)) => a <= b,
+            (Self::Fraction(a), Self::Fraction(b)) => a <= b,
+            (Self::Duration(a), Self::Duration(b)) => a <= b,
+            _ => false,
         }
     }
 }
@@ -128,15 +276,61 @@ mod tests {
     #[test]
     fn every_default_is_a_value_and_every_name_stands_once() {
         for (at, key) in ALL.iter().enumerate() {
-            assert!(key.form.read(key.default).is_ok(), "{}", key.name);
+            assert!(key.default.is_empty() || key.default_value().is_some(), "{}", key.name);
             assert!(ALL[..at].iter().all(|k| k.name != key.name && k.env != key.env));
             let env = key.name.to_uppercase().replace(['.', '-'], "_");
             assert_eq!(key.env, format!("COORD_{env}"));
+            assert_eq!(key.name.matches('.').count(), 1, "{}: section.name", key.name);
         }
-        assert_eq!(ALL[STORE_SYNC].name, "store.sync");
-        assert_eq!(ALL[STORE_LOCK_TIMEOUT].name, "store.lock-timeout");
-        assert_eq!(ALL[WORK_LEASE].name, "work.lease");
-        assert_eq!(ALL[WORK_MAX_ATTEMPTS].name, "work.max-attempts");
         assert_eq!(ALL[AGENT_SILENT_AFTER].name, "agent.silent-after");
+    }
+
+    #[test]
+    fn a_project_sets_no_key_that_runs_reaches_or_writes_something() {
+        for key in ALL {
+            let free = key.project == Project::Never || !key.form.is_dangerous();
+            assert!(free, "`{}` must be `Never`", key.name);
+            if key.project == Project::Lowers {
+                let amount =
+                    matches!(key.form, Form::Number(..) | Form::Fraction(..) | Form::Duration);
+                assert!(amount, "`{}` is no amount that can be lowered", key.name);
+            }
+            // Whatever the form says: these words promise a place, a program or a secret.
+            for word in
+                ["command", "url", "file", "dir", "path", "program", "binary", "key", "proxy"]
+            {
+                let says = key.name.split(['.', '-']).any(|part| part == word);
+                assert!(!says || key.project == Project::Never, "`{}`", key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_form_takes_its_own_and_refuses_the_rest() {
+        let words = |words: &[&str]| Value::Words(words.iter().map(ToString::to_string).collect());
+        for (form, text, value) in [
+            (Form::Bool, "true", Value::Bool(true)),
+            (Form::Fraction(0.0, 10.0), "2.5", Value::Fraction(2.5)),
+            (Form::Text, "a b", Value::Text("a b".into())),
+            (Form::Words, "a, b,,c", words(&["a", "b", "c"])),
+            (Form::Path, "a b", Value::Path("a b".into())),
+            (Form::Url, "https://h/p", Value::Text("https://h/p".into())),
+            (Form::Command, "pass show  key", words(&["pass", "show", "key"])),
+        ] {
+            assert_eq!(form.read(OsStr::new(text)), Ok(value));
+        }
+        for (form, text) in [
+            (Form::Bool, "perhaps"),
+            (Form::Fraction(0.0, 10.0), "NaN"),
+            (Form::Fraction(0.0, 10.0), "-1"),
+            (Form::Number(1, 9), "+3"),
+            (Form::Text, "a\nb"),
+            (Form::Path, ""),
+            (Form::Url, "file:///etc"),
+            (Form::Url, "https://"),
+            (Form::Command, " "),
+        ] {
+            assert!(form.read(OsStr::new(text)).is_err(), "{form:?} {text}");
+        }
     }
 }

@@ -4,5 +4,5 @@ pub mod keys;
 mod layers;
 mod place;
 
-pub use layers::{Origin, Settings};
-pub use place::{Place, Source};
+pub use layers::{Layer, MACHINE_FILE, Origin, Said, Settings};
+pub use place::{Dirs, Place, Source};

@@ -61,17 +61,88 @@ impl Place {
                 return Ok(Self { dir, source: Source::MainWorktree });
             }
         }
-        let state = match env.get("XDG_STATE_HOME").map(PathBuf::from).filter(|p| p.is_absolute()) {
-            Some(state) => state.join("coord"),
-            None => directories::ProjectDirs::from("", "", "coord")
-                .map(|dirs| dirs.state_dir().unwrap_or(dirs.data_local_dir()).to_owned())
-                .ok_or_else(|| {
-                    Error::new(Kind::Config, "there is no home directory to keep the state in")
-                        .hint("say where with `--dir` or `COORD_DIR`")
-                })?,
-        };
+        let state = Dirs::state(env).ok_or_else(|| {
+            Error::new(Kind::Config, "there is no home directory to keep the state in")
+                .hint("say where with `--dir` or `COORD_DIR`")
+        })?;
         Ok(Self { dir: state.join("default"), source: Source::User })
     }
+}
+
+/// The user's own directories, each with the environment variable that overrides it.
+#[derive(Clone, Copy, Debug)]
+pub struct Dirs;
+
+impl Dirs {
+    /// Where the state without a project lies.
+    #[must_use]
+    pub fn state(env: &Env) -> Option<PathBuf> {
+        xdg(env, "XDG_STATE_HOME", ".local/state", |dirs| {
+            dirs.state_dir().unwrap_or(dirs.data_local_dir()).to_owned()
+        })
+        .map(|(dir, _)| dir)
+    }
+
+    /// The user's configuration file.
+    #[must_use]
+    pub fn config(env: &Env) -> Option<(PathBuf, &'static str)> {
+        if let Some(file) = env.get("COORD_CONFIG") {
+            return Some((file.into(), "COORD_CONFIG"));
+        }
+        let (dir, why) =
+            xdg(env, "XDG_CONFIG_HOME", ".config", |dirs| dirs.config_dir().to_owned())?;
+        Some((dir.join("config.toml"), why))
+    }
+
+    /// Where answers are kept that can be had again.
+    #[must_use]
+    pub fn cache(env: &Env) -> Option<(PathBuf, &'static str)> {
+        if let Some(dir) = env.get("COORD_CACHE_DIR") {
+            return Some((dir.into(), "COORD_CACHE_DIR"));
+        }
+        xdg(env, "XDG_CACHE_HOME", ".cache", |dirs| dirs.cache_dir().to_owned())
+    }
+
+    /// Where sockets and the like lie that mean nothing after a restart.
+    #[must_use]
+    pub fn runtime(env: &Env) -> Option<(PathBuf, &'static str)> {
+        if let Some(dir) = env.get("COORD_RUNTIME_DIR") {
+            return Some((dir.into(), "COORD_RUNTIME_DIR"));
+        }
+        if let Some(dir) = absolute(env, "XDG_RUNTIME_DIR") {
+            return Some((dir.join("coord"), "XDG_RUNTIME_DIR"));
+        }
+        Self::cache(env).map(|(dir, why)| (dir.join("run"), why))
+    }
+}
+
+/// The user's configuration file.
+pub(super) fn user_file(env: &Env) -> Option<PathBuf> {
+    Dirs::config(env).map(|(file, _)| file)
+}
+
+/// A directory of the XDG rules: its variable, else below the home directory, else as the system
+/// has it; with the variable it came from.
+fn xdg(
+    env: &Env,
+    variable: &'static str,
+    below_home: &str,
+    usual: impl FnOnce(&directories::ProjectDirs) -> PathBuf,
+) -> Option<(PathBuf, &'static str)> {
+    if let Some(dir) = absolute(env, variable) {
+        return Some((dir.join("coord"), variable));
+    }
+    match absolute(env, "HOME") {
+        Some(home) if cfg!(target_os = "linux") => {
+            Some((home.join(below_home).join("coord"), "HOME"))
+        }
+        _ => directories::ProjectDirs::from("", "", "coord").map(|dirs| (usual(&dirs), "user")),
+    }
+}
+
+/// A variable that names a place by its whole path; others are as good as none.
+fn absolute(env: &Env, name: &str) -> Option<PathBuf> {
+    env.get(name).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
 /// The main worktree, if `cwd` is in a linked one: its `.git` is a file that leads there.
