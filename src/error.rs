@@ -118,6 +118,13 @@ impl Error {
         self
     }
 
+    /// The same failure, reported as another kind.
+    #[must_use]
+    pub const fn of_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// The kind.
     #[must_use]
     pub const fn kind(&self) -> Kind {

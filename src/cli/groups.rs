@@ -10,7 +10,7 @@ use crate::output::style::{HEADER, LITERAL};
 const GROUPS: &[(&str, &[&str])] = &[
     ("Every day", &["add", "claim", "progress", "complete", "status"]),
     ("Work", &["work", "agent", "swarm", "lock"]),
-    ("Store", &["init", "import", "verify"]),
+    ("Store", &["init", "import", "verify", "compat"]),
     ("Try it", &["demo", "bench"]),
     ("Help", &["help"]),
 ];

@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::commands::{Context, Reference, bench};
+use crate::commands::{Context, Flags, Reference, bench, compat};
 use crate::error::{Error, Result};
 use crate::output::Ui;
 use crate::sys::{Clock, Env, RandomIds, SystemClock, process};
@@ -39,6 +39,9 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
         return process::become_program(&argv[2..]);
     }
     let env = Env::Process;
+    if compat::is_old_name(argv.first()) {
+        return old_dialect(env, &argv);
+    }
     if let Some(code) = complete::answer(&argv, &env, || early::Early::scan(&[], &env).ui(&env)) {
         return code;
     }
@@ -47,6 +50,11 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ui = early.ui(&env);
     let (mut ui, result) =
         if early::is_version(&argv) { version(ui) } else { run(ui, env, &argv, early) };
+    end(&mut ui, result)
+}
+
+/// Shows the error, if there is one, and picks the exit code.
+fn end(ui: &mut Ui, result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         // The reader has what it wanted.
@@ -56,6 +64,26 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(error.kind().exit_code())
         }
     }
+}
+
+/// Runs under the old name: everything behind it is the old dialect's, but for flags before the word.
+fn old_dialect(env: Env, argv: &[OsString]) -> ExitCode {
+    let flags = argv.iter().skip(1).take_while(|word| is_output_flag(word)).count();
+    let (flags, words) = argv.get(1..).unwrap_or_default().split_at(flags);
+    let flags: Vec<OsString> = argv.iter().take(1).chain(flags).cloned().collect();
+    let ui = early::Early::scan(&flags, &env).ui(&env);
+    let (clock, ids) = (Arc::new(SystemClock), Box::new(RandomIds));
+    let command = compat::NAME.to_owned();
+    let line = (Flags::default(), command);
+    let mut cx = Context::new(ui, env, clock, ids, line, REFERENCE);
+    let result = compat::run(&mut cx, words).map_err(|error| cx.after_a_change(error));
+    cx.finish();
+    end(&mut cx.ui, result)
+}
+
+/// A flag of the output that takes no value.
+fn is_output_flag(word: &OsString) -> bool {
+    ["--json", "--quiet", "-q"].iter().any(|flag| word == flag)
 }
 
 fn version(mut ui: Ui) -> (Ui, Result<()>) {

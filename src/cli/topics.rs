@@ -68,6 +68,9 @@ Environment
   COORD_ITEM_ID, COORD_ITEM_TITLE, COORD_ATTEMPT
                      set by `coord agent run` for its program, besides COORD_AGENT, COORD_TOKEN
                      and COORD_DIR
+  COORDINATION_DIR, AGENT_ID, AGENT_TEAM, CURRENT_WORK_ITEM, TRACE_ID, FORCE_TRACE_ID,
+  COORDINATION_TRACE_ID, OTEL_TRACE_ID
+                     read by `coord compat`; `coord compat help` tells what for
   COORD_LOCK, COORD_LOCK_TOKEN
                      set by `coord lock run` for its program
   NO_COLOR           if set, no colour

@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod bench;
+pub(crate) mod compat;
 pub(crate) mod complete;
 mod context;
 mod demo;
@@ -39,6 +40,7 @@ pub(crate) const NOUNS: &[Entry] = &[
     Entry::verb::<init::Args>("init"),
     Entry::verb::<import::Args>("import"),
     Entry::verb::<verify::Args>("verify"),
+    Entry::verb::<compat::Args>("compat"),
     Entry::verb::<demo::Args>("demo"),
     Entry::noun("bench", "Measure this program on this machine", bench::VERBS, bench::build),
     Entry::noun("util", "Make completions, man pages, schemas", util::VERBS, util::build).hidden(),

@@ -4,5 +4,6 @@ pub mod agent;
 pub mod claude;
 pub mod legacy;
 pub mod name;
+pub mod scrum;
 pub mod time;
 pub mod work;

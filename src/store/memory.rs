@@ -417,6 +417,27 @@ impl Store for MemoryStore {
         Ok(Claimed::Taken(Box::new(state.apply("claim", next, op)?)))
     }
 
+    fn start(&mut self, item: Item, agent: &AgentId, lease: Duration, op: &Op) -> Result<Changed> {
+        let mut state = self.state();
+        if let Some(Answer::Changed(first)) = state.first_answer(op, "start")? {
+            let same = &first.found.item;
+            if same.id != item.id || same.agent.as_ref() != Some(agent) {
+                let verb = "another item".to_owned();
+                return Err(Error::OpReused { id: op.id.clone(), verb });
+            }
+            return Ok(Changed { repeated: true, ..*first });
+        }
+        if state.items.contains_key(&item.id) {
+            return Err(Error::Exists { id: item.id });
+        }
+        state.expire_due(op);
+        let claimed = transition::claim(&item, 0, agent, lease, state.n() + 2, op.now)?;
+        state.record("add", item, op);
+        let changed = state.apply("claim", claimed, op)?;
+        state.remember(op, "start", Answer::Changed(Box::new(changed.clone())));
+        Ok(changed)
+    }
+
     fn change(&mut self, id: &ItemId, change: &Change, op: &Op) -> Result<Changed> {
         self.all_or_nothing(|state| {
             if let Some(Answer::Changed(first)) = state.first_answer(op, change.verb())? {

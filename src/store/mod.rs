@@ -21,6 +21,7 @@ pub mod files;
 pub mod imported;
 #[cfg(test)]
 mod memory;
+pub mod mirror;
 
 use std::time::Duration;
 
@@ -200,6 +201,10 @@ pub trait Store {
 
     /// Gives the best ready item, or the wanted one, to an agent.
     fn claim(&mut self, want: &Want, op: &Op) -> Result<Claimed>;
+
+    /// Queues an item that needs no other and gives it to an agent at once, whatever the agent holds:
+    /// nobody ever sees it without its holder.
+    fn start(&mut self, item: Item, agent: &AgentId, lease: Duration, op: &Op) -> Result<Changed>;
 
     /// Changes one item.
     fn change(&mut self, id: &ItemId, change: &Change, op: &Op) -> Result<Changed>;

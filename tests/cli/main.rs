@@ -6,6 +6,7 @@
 mod agent;
 mod agent_run;
 mod bench;
+mod compat;
 mod complete;
 mod demo;
 mod env;

@@ -69,6 +69,7 @@ const LINES: &[&str] = &[
     "agent remove nova",
     "lock list",
     "verify",
+    "compat status",
     "util schema",
     "util schema error",
     "util completions bash",

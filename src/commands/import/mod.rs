@@ -11,7 +11,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use self::report::Outcome;
 use self::sources::{Facts, Sources};
 use super::{By, Context, Verb};
-use crate::domain::legacy::{Kind, OldAgent};
+use crate::domain::legacy::{Kind, OldAgent, Points};
 use crate::domain::time::Stamp;
 use crate::domain::work::{Item, Limits, Op};
 use crate::error::{Error, Kind as Failure, Result};
@@ -95,6 +95,35 @@ impl Verb for Args {
             "each is named in the report with its place; everything else {rest} taken over"
         )))
     }
+}
+
+/// What was taken over from files that lie beside the store itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Adopted {
+    /// Items that are new.
+    pub(crate) items: u64,
+    /// Agents that are new.
+    pub(crate) agents: u64,
+    /// Records that could not be read.
+    pub(crate) refused: u64,
+}
+
+/// Takes over old files whatever directory they lie in; the caller has made sure that nothing of
+/// them will be lost. Rows of points that are among `earned` came from the store itself.
+pub(crate) fn adopt(
+    cx: &mut Context,
+    old: &Path,
+    only: &[Kind],
+    earned: &[Points],
+    op: &Op,
+) -> Result<Adopted> {
+    let sources = Sources::read(old, only, op.now.wall)?;
+    let mut outcome = Outcome::new(old, false);
+    let mut facts = sources.merge(op.now.wall, &mut outcome);
+    facts.leave_out(earned);
+    take_over(facts, cx, op, &mut outcome)?;
+    let (items, agents) = outcome.added();
+    Ok(Adopted { items, agents, refused: outcome.refused() })
 }
 
 /// Whether two paths lead to one directory.

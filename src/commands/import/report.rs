@@ -149,6 +149,11 @@ impl Outcome {
         }
     }
 
+    /// How many items and agents are new.
+    pub(super) const fn added(&self) -> (u64, u64) {
+        (self.items.added, self.agents.added)
+    }
+
     /// Notes the known files that are not there.
     pub(super) fn absent(&mut self, names: Vec<&'static str>) {
         self.absent = names;

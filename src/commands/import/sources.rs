@@ -1,8 +1,9 @@
 //! The files in the old directory: which are there, and what they give.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Timelike as _, Utc};
 use serde_json::{Value, json};
 
 use super::report::{File, Outcome};
@@ -43,6 +44,24 @@ pub(super) struct Facts {
 }
 
 impl Facts {
+    /// Leaves out points that the store has earned itself: as many rows as there are of each.
+    pub(super) fn leave_out(&mut self, earned: &[Points]) {
+        // In the files a time has no more than its seconds.
+        let mut known: HashMap<String, usize> = HashMap::new();
+        for row in earned {
+            let at = row.at.with_nanosecond(0).unwrap_or(row.at);
+            let row = velocity_row(&Points { at, ..row.clone() });
+            *known.entry(row.to_string()).or_default() += 1;
+        }
+        self.velocity.retain(|row| match known.get_mut(&row.to_string()) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                false
+            }
+            _ => true,
+        });
+    }
+
     /// The rows that are no work.
     pub(super) fn tables(&self) -> [(Table, &[Value]); 3] {
         [

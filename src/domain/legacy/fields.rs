@@ -260,8 +260,9 @@ fn rounded(value: &Value) -> Option<u64> {
     (0.0..9e15).contains(&number).then(|| number.round() as u64)
 }
 
-/// A name made of a text: what a name may not hold becomes `-`.
-fn slug(text: &str) -> Option<String> {
+/// A name made of a text: what a name may not hold becomes `-`. Nothing if nothing is left.
+#[must_use]
+pub fn slug(text: &str) -> Option<String> {
     let mut out = String::new();
     for c in text.chars() {
         if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') && !out.is_empty() {

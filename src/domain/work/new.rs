@@ -121,7 +121,10 @@ pub struct Draft {
 
 /// An item that keeps the limits and waits for its id.
 #[derive(Clone, Debug)]
-pub struct NewItem(Draft);
+pub struct NewItem {
+    draft: Draft,
+    extra: serde_json::Map<String, serde_json::Value>,
+}
 
 impl TryFrom<Draft> for NewItem {
     type Error = NewError;
@@ -165,7 +168,7 @@ impl TryFrom<Draft> for NewItem {
         }
         let mut seen = std::collections::BTreeSet::new();
         draft.needs.retain(|n| seen.insert(n.clone()));
-        Ok(Self(draft))
+        Ok(Self { draft, extra: serde_json::Map::new() })
     }
 }
 
@@ -173,13 +176,20 @@ impl NewItem {
     /// What the user wrote.
     #[must_use]
     pub const fn draft(&self) -> &Draft {
-        &self.0
+        &self.draft
+    }
+
+    /// Keeps fields that have no place of their own.
+    #[must_use]
+    pub fn keeping(mut self, extra: serde_json::Map<String, serde_json::Value>) -> Self {
+        self.extra = extra;
+        self
     }
 
     /// Makes the item, with the id and the dependencies that the store has found for it.
     #[must_use]
     pub fn into_item(self, id: ItemId, needs: Vec<ItemId>, now: Stamp) -> Item {
-        let d = self.0;
+        let Self { draft: d, extra } = self;
         Item {
             id,
             status: Status::Pending,
@@ -207,7 +217,7 @@ impl NewItem {
             finished_at: None,
             key: d.key,
             trace_id: d.trace_id,
-            extra: serde_json::Map::new(),
+            extra,
         }
     }
 }

@@ -4,7 +4,7 @@ use Priority::{Critical, High, Low, Medium};
 
 use super::*;
 use crate::domain::work::{
-    DependencyError, Edit, Limits, Priority, State, Status, TransitionError,
+    DependencyError, Edit, Item, Limits, Priority, State, Status, TransitionError,
 };
 
 pub(super) fn a_batch_is_added_whole_or_not_at_all(scene: &Scene) {
@@ -352,6 +352,34 @@ pub(super) fn an_import_leaves_what_is_there_alone(scene: &Scene) {
     let bad = vec![item("fine", &[]), item("bad", &["nowhere"])];
     let e = refused(&mut *store, |s| s.import(bad, &op));
     assert!(matches!(e, Error::Dependency(DependencyError::Missing { .. })));
+    scene.check(&mut *store);
+}
+
+pub(super) fn what_is_started_has_its_holder_from_the_first_moment(scene: &Scene) {
+    let mut store = scene.store();
+    let late = scene.one(&mut *store, "late");
+    scene.claim(&mut *store, &Want { id: Some(late.clone()), ..want("gone") }).unwrap();
+    scene.clock.advance(Duration::from_hours(2));
+    let item = |name: &str| Item::bare(id(name), "started".to_owned(), scene.clock.wall());
+    let op = scene.op("nova");
+    let changed =
+        store.start(item("work_1"), &agent_id("nova"), Duration::from_hours(1), &op).unwrap();
+    let started = changed.found.item;
+    assert_eq!((started.status, started.attempt), (Status::Active, 1));
+    assert_eq!(started.token, Some(changed.found.n));
+    let verbs: Vec<_> =
+        store.history(&started.id).unwrap().into_iter().map(|event| event.verb).collect();
+    assert_eq!(verbs, ["add", "claim"]);
+    // Whoever starts something takes back what ran out, as any claim does.
+    assert_eq!(store.get(late.as_str()).unwrap().item.status, Status::Pending);
+    let twin = store.start(
+        item("work_1"),
+        &agent_id("orion"),
+        Duration::from_hours(1),
+        &scene.op("orion"),
+    );
+    assert!(matches!(twin, Err(Error::Exists { .. })));
+    assert_eq!(ids(&store.held(&agent_id("nova")).unwrap()), ["work_1"]);
     scene.check(&mut *store);
 }
 

@@ -1,7 +1,7 @@
 //! An operation id that the caller chose: done once, answered the same however often it is asked.
 
 use super::*;
-use crate::domain::work::{Edit, Status};
+use crate::domain::work::{Edit, Item, Status};
 
 /// What of an answer stays the same: who waits for whom may have changed since.
 fn told(found: &Found) -> (u64, chrono::DateTime<chrono::Utc>, crate::domain::work::Item) {
@@ -53,6 +53,29 @@ pub(super) fn a_claim_is_done_once(scene: &Scene) {
     let again = claim("C");
     assert_eq!((told(&again.found), again.repeated), (told(&first.found), true));
     assert_eq!(claim("D").found.item.title, "b");
+    scene.check(&mut *store);
+}
+
+pub(super) fn a_start_is_done_once(scene: &Scene) {
+    let mut store = scene.store();
+    let start = |op: &str, item: &str, agent: &str| {
+        let item = Item::bare(id(item), "started".to_owned(), scene.clock.wall());
+        scene.store().start(
+            item,
+            &agent_id(agent),
+            Duration::from_hours(1),
+            &scene.named_op(op, agent),
+        )
+    };
+    let first = start("S", "work_1", "nova").unwrap();
+    let again = start("S", "work_1", "nova").unwrap();
+    assert_eq!((told(&again.found), again.repeated), (told(&first.found), true));
+    assert!(matches!(start("S", "work_2", "nova"), Err(Error::OpReused { .. })));
+    assert!(matches!(start("S", "work_1", "orion"), Err(Error::OpReused { .. })));
+    let reused = store.claim(&want("nova"), &scene.named_op("S", "nova"));
+    assert!(matches!(reused, Err(Error::OpReused { .. })));
+    scene.complete(&mut *store, &first.found.item.id, "nova").unwrap();
+    assert_eq!(told(&start("S", "work_1", "nova").unwrap().found), told(&first.found));
     scene.check(&mut *store);
 }
 

@@ -168,6 +168,10 @@ impl Store for FileStore {
         work::claim(self, want, op)
     }
 
+    fn start(&mut self, item: Item, agent: &AgentId, lease: Duration, op: &Op) -> Result<Changed> {
+        work::start(self, item, agent, lease, op)
+    }
+
     fn change(&mut self, id: &ItemId, change: &Change, op: &Op) -> Result<Changed> {
         work::change(self, id, change, op)
     }

@@ -343,6 +343,7 @@ impl<'a> Session<'a> {
         }
         let is_kind = |verb: &str| match kind {
             "remove" => matches!(verb, "release" | "assign"),
+            "start" => matches!(verb, "add" | "claim"),
             kind => verb == kind,
         };
         if let Some(other) = records.iter().find(|r| !is_kind(&r.verb)) {

@@ -107,6 +107,39 @@ pub(super) fn claim(store: &FileStore, want: &Want, op: &Op) -> Result<Claimed> 
     Ok(Claimed::Taken(Box::new(changed)))
 }
 
+/// Queues an item and gives it to an agent: two lines of one transaction.
+pub(super) fn start(
+    store: &FileStore,
+    item: Item,
+    agent: &AgentId,
+    lease: Duration,
+    op: &Op,
+) -> Result<Changed> {
+    let mut session = Session::begin(store, op)?;
+    if let Some(mut records) = session.answered("start")? {
+        let last = records.pop().filter(|_| records.len() == 1);
+        let found = last.filter(|r| r.item.id == item.id && r.item.agent.as_ref() == Some(agent));
+        let Some(last) = found else {
+            return Err(Error::OpReused { id: op.id.clone(), verb: "another item".to_owned() });
+        };
+        session.finish()?;
+        let found = Found { n: last.n, updated_at: last.at, open_needs: 0, item: last.item };
+        return Ok(Changed { found, repeated: true, unblocked: Vec::new() });
+    }
+    if session.has(&item.id)? {
+        return Err(Error::Exists { id: item.id });
+    }
+    expire_due(&mut session)?;
+    let (n, now) = (session.next_n(), session.now());
+    let claimed = transition::claim(&item, 0, agent, lease, n + 1, now)?;
+    let mut records = [session.line(n, "add", item), session.line(n + 1, "claim", claimed)];
+    session.commit(&mut records)?;
+    session.finish()?;
+    let [_, record] = records;
+    let found = Found { n: record.n, updated_at: record.at, open_needs: 0, item: record.item };
+    Ok(Changed { found, repeated: false, unblocked: Vec::new() })
+}
+
 fn commit_one(mut session: Session<'_>, verb: &str, item: Item) -> Result<Changed> {
     let mut records = [session.line(session.next_n(), verb, item)];
     let applied = session.commit(&mut records)?;

@@ -1,0 +1,464 @@
+//! The dashboard and the nine ceremonies: the old headings over what is recorded. Where the old
+//! program told what somebody had once invented, it is said that nothing is recorded.
+
+use std::time::Duration;
+
+use chrono::Datelike as _;
+use serde_json::{Value, json};
+
+use super::facts::{Facts, plans};
+use super::{Reply, agents, heading, section, work};
+use crate::commands::Context;
+use crate::domain::scrum::{Board, LATELY_HOURS, SPRINT_DAYS, TeamBoard};
+use crate::domain::time::human_duration;
+use crate::domain::work::{Found, Priority, State};
+use crate::error::{Error, Kind, Result};
+use crate::output::plural;
+
+/// The most lines of one list.
+const SHOWN: usize = 20;
+
+/// Everything that ceremonies talk about.
+struct Room {
+    facts: Facts,
+    plans: Vec<(String, Value)>,
+}
+
+/// Holds one.
+pub(super) fn hold(cx: &mut Context, name: &str) -> Result<Reply> {
+    let room = Room { facts: Facts::read(cx)?, plans: plans(cx)? };
+    let board = room.facts.board();
+    let lines = match name {
+        "dashboard" => dashboard(&room, &board),
+        "pi-planning" => planning(&room, &board),
+        "scrum-of-scrums" => scrum_of_scrums(&room, &board),
+        "innovation-planning" => innovation(&room, &board),
+        "system-demo" => demo(&room, &board),
+        "inspect-adapt" => inspect(&room, &board),
+        "art-sync" => art_sync(&room, &board),
+        "portfolio-kanban" => portfolio(&room, &board),
+        "coach-training" => coach(&room, &board),
+        "value-stream" => value_stream(&room, &board),
+        other => return Err(Error::new(Kind::Bug, format!("nobody holds `{other}`"))),
+    };
+    Ok(Reply::new(lines, data(&board)))
+}
+
+/// The numbers behind every ceremony.
+pub(super) fn data(board: &Board<'_>) -> Value {
+    let states: serde_json::Map<String, Value> = State::ALL
+        .iter()
+        .map(|state| (state.as_str().to_owned(), board.count(*state).into()))
+        .collect();
+    let ids = |list: &[&Found]| list.iter().map(|f| f.item.id.to_string()).collect::<Vec<_>>();
+    let teams: Vec<Value> = board
+        .teams
+        .iter()
+        .map(|(name, team)| {
+            json!({
+                "team": Some(name).filter(|name| !name.is_empty()),
+                "done": team.done, "done_lately": ids(&team.done_lately), "active": ids(&team.active),
+                "next": ids(&team.next), "blocked": ids(&team.blocked), "given_up": ids(&team.given_up),
+                "points": team.points, "points_lately": team.points_lately,
+                "points_open": team.points_open,
+                "agents": team.agents, "capacity": team.capacity
+            })
+        })
+        .collect();
+    let flow = board.flow.map(|flow| {
+        json!({
+            "items": flow.items, "lead_s": flow.lead_s, "process_s": flow.process_s,
+            "wait_s": flow.wait_s(),
+        })
+    });
+    json!({
+        "states": states, "points": board.points, "points_lately": board.points_lately,
+        "teams": teams, "flow": flow,
+    })
+}
+
+fn shown(items: &[&Found]) -> Vec<String> {
+    let mut lines: Vec<_> =
+        items.iter().take(SHOWN).map(|found| format!("🔧 {}", work::told(found))).collect();
+    if items.len() > SHOWN {
+        lines.push(format!("… and {} more: `coord work list --all`", items.len() - SHOWN));
+    }
+    lines
+}
+
+fn all<'a>(
+    board: &Board<'a>,
+    of: impl for<'b> Fn(&'b TeamBoard<'a>) -> &'b Vec<&'a Found>,
+) -> Vec<&'a Found> {
+    board.teams.values().flat_map(|team| of(team).iter().copied()).collect()
+}
+
+fn name(team: &str) -> &str {
+    if team.is_empty() { "no team" } else { team }
+}
+
+fn span(seconds: u64) -> String {
+    human_duration(Duration::from_secs(seconds))
+}
+
+/// Plans of some kinds that were taken over from old files.
+fn planned(room: &Room, kinds: &[&str]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (kind, data) in &room.plans {
+        if kinds.iter().any(|wanted| kind.contains(wanted)) {
+            let mut text: String = data.to_string().chars().take(160).collect();
+            if text.len() < data.to_string().len() {
+                text.push('…');
+            }
+            lines.push(format!("📋 {kind}: {text}"));
+        }
+    }
+    lines.truncate(SHOWN);
+    lines
+}
+
+fn velocity(board: &Board<'_>) -> Vec<String> {
+    vec![
+        format!(
+            "📊 Current Sprint Velocity: {} story points in {SPRINT_DAYS} days",
+            board.points_lately
+        ),
+        format!("📈 Total Velocity: {} story points", board.points),
+    ]
+}
+
+fn flow(board: &Board<'_>) -> Vec<String> {
+    let Some(flow) = board.flow else { return Vec::new() };
+    let mut lines = vec![
+        format!(
+            "⏱️ Lead Time: {} on average over {}",
+            span(flow.lead_s),
+            plural(flow.items, "item")
+        ),
+        format!("🔧 Process Time: {} on average", span(flow.process_s)),
+        format!("⏳ Wait Time: {} on average", span(flow.wait_s())),
+    ];
+    lines.extend(flow.efficiency().map(|share| format!("📈 Process Efficiency: {share}%")));
+    lines
+}
+
+fn dashboard(room: &Room, board: &Board<'_>) -> Vec<String> {
+    let mut lines = heading("🚀 SCRUM AT SCALE DASHBOARD");
+    section(
+        &mut lines,
+        "🎯 CURRENT PROGRAM INCREMENT (PI):",
+        planned(room, &["increment", "pi", "sprint"]),
+    );
+    let mut people = Vec::new();
+    if !room.facts.agents.is_empty() {
+        people.push(format!("📊 Active Agents: {}", agents::count_active(&room.facts)));
+        people.extend(room.facts.agents.iter().take(SHOWN).map(agents::told));
+        if room.facts.agents.len() > SHOWN {
+            people.push(format!(
+                "… and {} more: `coord agent list`",
+                room.facts.agents.len() - SHOWN
+            ));
+        }
+    }
+    section(&mut lines, "👥 AGENT TEAMS & STATUS:", people);
+    let active = all(board, |team| &team.active);
+    let mut body = vec![format!("📊 Active Work Items: {}", active.len())];
+    body.extend(shown(&active));
+    section(&mut lines, "📋 ACTIVE WORK (CURRENT SPRINT):", body);
+    let mut metrics = velocity(board);
+    metrics.push(counts(board));
+    metrics.extend(flow(board));
+    section(&mut lines, "📈 VELOCITY & METRICS:", metrics);
+    section(&mut lines, "🔄 UPCOMING SCRUM AT SCALE EVENTS:", planned(room, &["event"]));
+    lines
+}
+
+/// Items by state, in a line.
+pub(super) fn counts(board: &Board<'_>) -> String {
+    let each: Vec<_> =
+        State::ALL.iter().map(|state| format!("{} {state}", board.count(*state))).collect();
+    format!("📋 Work Items: {}", each.join(", "))
+}
+
+fn planning(room: &Room, board: &Board<'_>) -> Vec<String> {
+    let mut lines = heading("🎯 STARTING PI PLANNING SESSION");
+    let now = room.facts.now;
+    let increment = format!("PI_{}_Q{}", now.year(), now.month0() / 3 + 1);
+    lines.extend([String::new(), format!("📋 PI PLANNING FOR: {increment}")]);
+    section(&mut lines, "🏆 PI OBJECTIVES (Business Value Prioritized):", {
+        let mut urgent = all(board, |team| &team.next);
+        urgent.sort_by_key(|found| found.item.priority);
+        shown(&urgent)
+    });
+    let capacity = board.teams.iter().filter(|(_, team)| team.agents > 0 || team.points > 0).map(
+        |(team, about)| {
+            format!(
+                "📋 {}: {}, {} at a time, {} points in {SPRINT_DAYS} days, {} points open",
+                name(team),
+                plural(about.agents, "agent"),
+                plural(about.capacity, "item"),
+                about.points_lately,
+                about.points_open
+            )
+        },
+    );
+    section(&mut lines, "👥 TEAM CAPACITY PLANNING:", capacity.collect::<Vec<_>>());
+    let open: u64 = board.teams.values().map(|team| team.points_open).sum();
+    lines.push(format!(
+        "  📊 TOTAL ART CAPACITY: {} story points in {SPRINT_DAYS} days at the present velocity",
+        board.points_lately
+    ));
+    lines.push(format!("  📋 OPEN WORK: {open} story points, where points are given"));
+    lines
+}
+
+fn scrum_of_scrums(room: &Room, board: &Board<'_>) -> Vec<String> {
+    let mut lines = heading("🤝 SCRUM OF SCRUMS COORDINATION");
+    lines.extend([
+        String::new(),
+        room.facts.now.format("📅 Date: %Y-%m-%d | Time: %H:%M UTC").to_string(),
+    ]);
+    lines.extend([String::new(), "🔄 TEAM UPDATES:".to_owned()]);
+    if board.teams.is_empty() {
+        lines.push("  (nothing recorded)".to_owned());
+    }
+    let few = |items: &[&Found]| {
+        let mut text: Vec<_> = items.iter().take(5).map(|f| f.item.title.as_str()).collect();
+        let more = format!("{} more", items.len().saturating_sub(5));
+        if items.len() > 5 {
+            text.push(&more);
+        }
+        if text.is_empty() { "nothing recorded".to_owned() } else { text.join("; ") }
+    };
+    for (team, about) in &board.teams {
+        let blocked: Vec<_> = about.blocked.iter().chain(&about.given_up).copied().collect();
+        let now: Vec<_> = about.active.iter().chain(&about.next).copied().collect();
+        section(
+            &mut lines,
+            &format!("📋 {}:", name(team)),
+            [
+                format!("✅ Done in the last {LATELY_HOURS} hours: {}", few(&about.done_lately)),
+                format!("🎯 Next: {}", few(&now)),
+                format!("⚠️ Impediments: {}", few(&blocked)),
+            ],
+        );
+    }
+    section(&mut lines, "🎯 CROSS-TEAM COORDINATION ACTIONS:", dependencies(room));
+    let mut metrics = velocity(board);
+    metrics.push(counts(board));
+    section(&mut lines, "📈 ART METRICS:", metrics);
+    lines
+}
+
+/// Items that wait for items of another team.
+fn dependencies(room: &Room) -> Vec<String> {
+    let by_id: std::collections::BTreeMap<&str, &Found> =
+        room.facts.items.iter().map(|found| (found.item.id.as_str(), found)).collect();
+    let mut lines = Vec::new();
+    for found in room.facts.items.iter().filter(|f| f.state() == State::Blocked) {
+        for need in &found.item.needs {
+            let Some(other) = by_id.get(need.as_str()) else { continue };
+            if other.state() == State::Done || other.item.team == found.item.team {
+                continue;
+            }
+            let team = |found: &Found| {
+                found.item.team.as_ref().map_or("no team".to_owned(), ToString::to_string)
+            };
+            lines.push(format!(
+                "🤝 {} → {}: {} waits for {} ({})",
+                team(other),
+                team(found),
+                found.item.id,
+                other.item.id,
+                other.state()
+            ));
+        }
+    }
+    lines.truncate(SHOWN);
+    lines
+}
+
+fn innovation(room: &Room, board: &Board<'_>) -> Vec<String> {
+    let mut lines = heading("💡 INNOVATION AND PLANNING (IP) ITERATION");
+    lines.extend([
+        String::new(),
+        room.facts.now.format("📅 IP Iteration Week: from %Y-%m-%d").to_string(),
+    ]);
+    section(&mut lines, "🔬 INNOVATION TIME (20%):", Vec::new());
+    let mut plan = velocity(board);
+    plan.push(counts(board));
+    section(&mut lines, "📋 PLANNING ACTIVITIES (80%):", plan);
+    let about = ["innovation", "spike", "debt", "learning", "research", "experiment", "refactor"];
+    let items: Vec<&Found> = all(board, |team| &team.next)
+        .into_iter()
+        .filter(|found| {
+            let item = &found.item;
+            let mut words = item.kind.iter().chain(&item.labels);
+            words.any(|word| about.iter().any(|part| word.as_str().contains(part)))
+        })
+        .collect();
+    section(&mut lines, "🚀 INNOVATION BACKLOG ITEMS:", shown(&items));
+    lines
+}
+
+fn demo(room: &Room, board: &Board<'_>) -> Vec<String> {
+    let mut lines = heading("🎬 SYSTEM DEMO - INTEGRATED SOLUTION");
+    lines.extend([
+        String::new(),
+        room.facts.now.format("📅 Demo Date: %Y-%m-%d | Time: %H:%M UTC").to_string(),
+    ]);
+    let achieved: Vec<_> = board
+        .teams
+        .iter()
+        .filter(|(_, team)| team.done > 0)
+        .map(|(team, about)| {
+            let (done, points) = (plural(about.done, "item"), plural(about.points, "point"));
+            format!("✅ {}: {done} completed, {points}", name(team))
+        })
+        .collect();
+    section(&mut lines, "🎯 PI INCREMENT OBJECTIVES ACHIEVED:", achieved);
+    let mut done: Vec<&Found> =
+        room.facts.items.iter().filter(|found| found.state() == State::Done).collect();
+    done.sort_by_key(|found| std::cmp::Reverse(found.item.finished_at));
+    section(&mut lines, "🚀 FEATURES DEMONSTRATED:", shown(&done));
+    let mut metrics = vec![
+        format!("📈 PI Velocity: {} story points", board.points),
+        format!("🎯 Features Delivered: {}", plural(board.count(State::Done), "item")),
+    ];
+    metrics.extend(quality(board));
+    section(&mut lines, "📊 ART METRICS SUMMARY:", metrics);
+    lines
+}
+
+/// How much of what was finished went well.
+fn quality(board: &Board<'_>) -> Option<String> {
+    let (done, lost) =
+        (board.count(State::Done), board.count(State::Failed) + board.count(State::Dead));
+    let share = (done * 100).checked_div(done + lost)?;
+    Some(format!(
+        "⚡ Quality: {share}% of what was finished went well, {} did not",
+        plural(lost, "item")
+    ))
+}
+
+fn inspect(room: &Room, board: &Board<'_>) -> Vec<String> {
+    let mut lines = heading("🔍 INSPECT AND ADAPT (I&A) WORKSHOP");
+    lines.extend([String::new(), room.facts.now.format("📅 Workshop Date: %Y-%m-%d").to_string()]);
+    let mut results = velocity(board);
+    results.extend(quality(board));
+    results.extend(flow(board));
+    section(&mut lines, "📊 PI RESULTS AND METRICS:", results);
+    let lost = all(board, |team| &team.given_up);
+    let expired: u64 = room.facts.agents.iter().map(|known| known.expired).sum();
+    let mut problems = shown(&lost);
+    if expired > 0 {
+        problems.push(format!("⏱️ {} ran out before the work was done", plural(expired, "lease")));
+    }
+    section(&mut lines, "🔍 PROBLEM-SOLVING WORKSHOP:", problems);
+    section(&mut lines, "🎯 IMPROVEMENT BACKLOG ITEMS:", {
+        let is_improvement = |found: &&Found| {
+            let mut words = found.item.kind.iter().chain(&found.item.labels);
+            words.any(|word| word.as_str().contains("improvement"))
+        };
+        shown(&all(board, |team| &team.next).into_iter().filter(is_improvement).collect::<Vec<_>>())
+    });
+    lines
+}
+
+fn art_sync(room: &Room, board: &Board<'_>) -> Vec<String> {
+    let mut lines = heading("🔄 ART SYNC - ALIGNMENT ACROSS TEAMS");
+    lines.extend([
+        String::new(),
+        room.facts.now.format("📅 Date: %Y-%m-%d | Time: %H:%M UTC").to_string(),
+    ]);
+    let mut risks: Vec<String> = board
+        .teams
+        .iter()
+        .filter(|(_, team)| !team.next.is_empty() && team.agents == 0)
+        .map(|(team, about)| {
+            let waiting = plural(about.next.len() as u64, "ready item");
+            format!("🔴 {}: {waiting} and no registered agent", name(team))
+        })
+        .collect();
+    let silent = room.facts.agents.iter().filter(|k| k.held > 0 && room.facts.is_silent(k));
+    risks.extend(silent.map(|known| {
+        let held = plural(known.held.into(), "item");
+        format!("🟡 agent {} holds {held} and has been silent", known.id)
+    }));
+    section(&mut lines, "🎯 PROGRAM RISKS AND DEPENDENCIES:", risks);
+    section(&mut lines, "🔗 CROSS-TEAM DEPENDENCIES:", dependencies(room));
+    let mut metrics = velocity(board);
+    metrics.extend(flow(board));
+    section(&mut lines, "📈 ART HEALTH METRICS:", metrics);
+    lines
+}
+
+fn portfolio(room: &Room, board: &Board<'_>) -> Vec<String> {
+    let mut lines = heading("📊 PORTFOLIO KANBAN - EPIC FLOW");
+    let quarter = room.facts.now.month0() / 3 + 1;
+    lines.extend([
+        String::new(),
+        format!("📅 Current Quarter: Q{quarter} {}", room.facts.now.year()),
+    ]);
+    let next = all(board, |team| &team.next);
+    let (later, soon): (Vec<&Found>, Vec<&Found>) =
+        next.into_iter().partition(|found| found.item.priority == Priority::Low);
+    section(&mut lines, "📋 FUNNEL (New Ideas):", shown(&later));
+    section(&mut lines, "🔍 ANALYZING (Under Review):", shown(&all(board, |team| &team.blocked)));
+    section(&mut lines, "🏗️ PORTFOLIO BACKLOG (Approved):", shown(&soon));
+    section(&mut lines, "🚀 IMPLEMENTING (In Progress):", shown(&all(board, |team| &team.active)));
+    section(
+        &mut lines,
+        "✅ DONE (Recently Completed):",
+        shown(&all(board, |team| &team.done_lately)),
+    );
+    lines
+}
+
+fn coach(room: &Room, board: &Board<'_>) -> Vec<String> {
+    let mut lines = heading("🎓 SCRUM AT SCALE COACH TRAINING");
+    section(&mut lines, "🎯 LEARNING OBJECTIVES:", Vec::new());
+    section(&mut lines, "🛠️ PRACTICAL EXERCISES:", Vec::new());
+    let mut seen = Vec::new();
+    if !room.facts.items.is_empty() {
+        seen.push(counts(board));
+        seen.extend(quality(board));
+        seen.extend(flow(board));
+    }
+    section(&mut lines, "📈 COACHING COMPETENCY AREAS:", seen);
+    lines
+}
+
+fn value_stream(room: &Room, board: &Board<'_>) -> Vec<String> {
+    let mut lines = heading("🗺️ VALUE STREAM MAPPING - END-TO-END FLOW");
+    lines.extend([
+        String::new(),
+        room.facts.now.format("📊 Mapping Session Date: %Y-%m-%d").to_string(),
+    ]);
+    let stages = board.flow.map(|flow| {
+        [
+            format!("1. 📋 added → claimed: {} on average", span(flow.wait_s())),
+            format!("2. 🔧 claimed → completed: {} on average", span(flow.process_s)),
+        ]
+    });
+    section(&mut lines, "🔄 CURRENT STATE MAP:", stages.into_iter().flatten());
+    section(&mut lines, "📊 CURRENT STATE METRICS:", flow(board));
+    section(&mut lines, "🎯 FUTURE STATE VISION:", Vec::new());
+    let waits = board.flow.filter(|flow| flow.wait_s() > flow.process_s).map(|flow| {
+        format!(
+            "⏳ work waits longer ({}) than it takes ({})",
+            span(flow.wait_s()),
+            span(flow.process_s)
+        )
+    });
+    let mut chances: Vec<String> = waits.into_iter().collect();
+    let blocked = board.count(State::Blocked);
+    if blocked > 0 {
+        chances.push(format!(
+            "🔗 {} for others",
+            if blocked == 1 { "1 item waits".to_owned() } else { format!("{blocked} items wait") }
+        ));
+    }
+    section(&mut lines, "🔧 IMPROVEMENT OPPORTUNITIES:", chances);
+    lines
+}
