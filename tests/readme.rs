@@ -152,6 +152,7 @@ fn every_block_says_what_it_is_and_only_installing_goes_unchecked() {
                     assert!(
                         line.starts_with("cargo ")
                             || line.starts_with("rustup ")
+                            || line.starts_with("./install.sh")
                             || line.starts_with("COORD_BLESS=1 cargo ")
                             || line.starts_with("tests/run"),
                         "README.md:{}: `{line}` would go unchecked: make it a console block",
