@@ -65,6 +65,8 @@ pub(super) struct Parsed {
 pub(super) enum Run {
     /// `coord help TOPIC`.
     Topic(&'static super::topics::Topic),
+    /// `coord help legacy [NAME]…`.
+    Legacy(Vec<String>),
     /// A usual command line of a hot verb.
     Hot(fast::Hot),
     /// A verb with its arguments.
@@ -146,12 +148,13 @@ pub(super) fn parse(argv: &[OsString]) -> Result<Parsed, clap::Error> {
         Some(("help", found)) => {
             let of: Vec<String> =
                 found.get_many::<String>("of").into_iter().flatten().cloned().collect();
-            Run::Topic(match of.as_slice() {
-                [name] if super::topics::find(name).is_some() => {
-                    super::topics::find(name).ok_or_else(|| help_of(&[]))?
-                }
-                words => return Err(help_of(words)),
-            })
+            match of.as_slice() {
+                [legacy, names @ ..] if legacy == "legacy" => Run::Legacy(names.to_vec()),
+                words => match words.first().and_then(|name| super::topics::find(name)) {
+                    Some(topic) if words.len() == 1 => Run::Topic(topic),
+                    _ => return Err(help_of(words)),
+                },
+            }
         }
         _ => descend(&matches, &mut path)?,
     };

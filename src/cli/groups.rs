@@ -10,7 +10,8 @@ use crate::output::style::{HEADER, LITERAL};
 const GROUPS: &[(&str, &[&str])] = &[
     ("Every day", &["add", "claim", "progress", "complete", "status"]),
     ("Work", &["work", "agent", "swarm", "lock"]),
-    ("Store", &["init", "import", "verify", "compat"]),
+    ("Store", &["init", "verify"]),
+    ("Coming from shell scripts", &["import", "compat", "scripts"]),
     ("Try it", &["demo", "bench"]),
     ("Help", &["help"]),
 ];
@@ -30,7 +31,7 @@ pub(super) fn apply(cmd: Command) -> Command {
     cmd.help_template(format!(
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{body}{HEADER}Options:{HEADER:#}\n{{options}}{{after-help}}"
     ))
-    .after_help("`coord help COMMAND` tells more; topics: exit-codes, environment, formats")
+    .after_help("`coord help COMMAND` tells more; topics: exit-codes, environment, formats, legacy")
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod complete;
 mod early;
 mod fast;
 mod groups;
+mod legacy;
 mod topics;
 mod usage;
 
@@ -21,7 +22,8 @@ use crate::sys::{Clock, Env, RandomIds, SystemClock, process};
 pub const VERSION: &str = env!("COORD_VERSION");
 
 /// What the commands can tell about the whole program.
-const REFERENCE: Reference = Reference { tree: command, topics: topics::texts };
+const REFERENCE: Reference =
+    Reference { tree: command, topics: topics::texts, views: legacy::VIEWS };
 
 /// Builds the complete command tree: the source of help, completions and man pages.
 #[must_use]
@@ -108,6 +110,7 @@ fn run(mut ui: Ui, env: Env, argv: &[OsString], early: early::Early) -> (Ui, Res
     let mut cx = Context::new(ui, env, clock, Box::new(RandomIds), line, REFERENCE);
     let result = match parsed.run {
         args::Run::Topic(topic) => topics::show(&mut cx.ui, topic),
+        args::Run::Legacy(names) => legacy::show(&mut cx.ui, &names),
         args::Run::Verb(run, matches) => run(&matches, &mut cx),
         args::Run::Hot(hot) => hot.run(&mut cx),
     };

@@ -15,6 +15,7 @@ pub(super) const ALL: &[Topic] = &[
     Topic { name: "exit-codes", text: EXIT_CODES },
     Topic { name: "environment", text: ENVIRONMENT },
     Topic { name: "formats", text: FORMATS },
+    Topic { name: "legacy", text: LEGACY },
 ];
 
 /// Finds a topic by its name.
@@ -96,4 +97,16 @@ Formats
 The answer goes to standard output, everything else to standard error. Times are RFC 3339 in UTC,
 durations are numbers whose names end in `_s` or `_ms`, what is absent is null. Under `--json` an
 error is one object on standard error: {\"schema\": \"coord.error/v1\", \"error\": …}.
+";
+
+/// For manuals; typed, the topic shows the names themselves.
+const LEGACY: &str = "\
+Legacy
+
+Every command and script of the old shell system has one command here that replaces it.
+
+  coord help legacy            every old name, with the command that stands for it now
+  coord help legacy NAME…      what replaces these
+
+An old name that is typed as a command is answered with the new one.
 ";

@@ -5,9 +5,8 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::args::typed;
-use crate::commands::compat::is_there;
+use super::legacy;
 use crate::commands::{NOUNS, Then};
-use crate::domain::legacy::dialect::{self, Spelling};
 use crate::error::{Error, Kind, Result};
 use crate::output::Ui;
 
@@ -73,9 +72,10 @@ fn explain(error: &clap::Error, command: &str) -> Error {
             .into_iter()
             .flat_map(all)
             .collect();
-    let is_old = command == "coord"
-        && first(ContextKind::InvalidSubcommand).is_some_and(|word| dialect::find(&word).is_some());
-    if !meant.is_empty() && !is_old {
+    let old = (error.kind() == ErrorKind::InvalidSubcommand && command == "coord")
+        .then(|| first(ContextKind::InvalidSubcommand).and_then(|word| legacy::hint(&word)))
+        .flatten();
+    if !meant.is_empty() && old.is_none() {
         explained = explained.hint(format!("did you mean `{}`?", meant.join("`, `")));
     }
     if error.kind() == ErrorKind::InvalidSubcommand {
@@ -84,8 +84,8 @@ fn explain(error: &clap::Error, command: &str) -> Error {
         if command == "coord" {
             below.extend(verbs_like(&word));
         }
-        if let Some(old) = dialect::find(&word).filter(|_| command == "coord") {
-            explained = explained.hint(old_spelling(&word, old));
+        if let Some(old) = old.as_ref() {
+            explained = explained.hint(old);
         } else if meant.is_empty() && !below.is_empty() {
             explained = explained.hint(format!("did you mean `{}`?", below.join("`, `")));
         }
@@ -111,15 +111,6 @@ fn explain(error: &clap::Error, command: &str) -> Error {
         }
     }
     explained
-}
-
-/// What an old command is called now, if that is there; how it is still answered otherwise.
-fn old_spelling(word: &str, old: &Spelling) -> String {
-    if is_there(old.now) {
-        format!("the old `{word}` is `{}` now; `coord compat {word}` answers as before", old.now)
-    } else {
-        format!("the old `{word}` is answered by `coord compat {word}`")
-    }
 }
 
 /// Verbs of any noun that read like `word`: people leave the noun out.

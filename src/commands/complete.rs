@@ -104,7 +104,9 @@ impl Live {
             Self::Teams => teams(typed).unwrap_or_default(),
             Self::Locks => locks(typed).unwrap_or_default(),
             Self::Keys => keys::ALL.iter().map(|k| (k.name.to_owned(), k.doc.to_owned())).collect(),
-            Self::Schemas => util::schemas().map(|name| (name.to_owned(), String::new())).collect(),
+            Self::Schemas => util::schemas(typed.reference)
+                .map(|name| (name.to_owned(), String::new()))
+                .collect(),
             Self::Topics => topics(typed),
         };
         found.retain(|(name, _)| name.starts_with(word));
@@ -224,7 +226,7 @@ mod tests {
 
     fn typed(line: &str) -> Typed {
         let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        let reference = Reference { tree: || Command::new("coord"), topics: Vec::new };
+        let reference = Reference { tree: || Command::new("coord"), topics: Vec::new, views: &[] };
         Typed::read(&words, reference)
     }
 

@@ -10,7 +10,7 @@ use crate::domain::name::{AgentId, OpId};
 use crate::domain::time::Stamp;
 use crate::domain::work::Op;
 use crate::error::{Error, Kind, Result};
-use crate::output::Ui;
+use crate::output::{Shape, Ui};
 use crate::settings::{Place, Settings, Source};
 use crate::store::files::{FileStore, Options};
 use crate::store::{self, Store};
@@ -36,6 +36,8 @@ pub(crate) struct Reference {
     pub(crate) tree: fn() -> clap::Command,
     /// What `coord help TOPIC` shows, by name.
     pub(crate) topics: fn() -> Vec<(&'static str, String)>,
+    /// What `coord help` prints under `--json`.
+    pub(crate) views: &'static [Shape],
 }
 
 /// What every command gets.

@@ -12,6 +12,7 @@ mod identity;
 mod import;
 mod init;
 mod lock;
+mod scripts;
 mod status;
 mod swarm;
 mod table;
@@ -41,7 +42,25 @@ pub(crate) const NOUNS: &[Entry] = &[
     Entry::verb::<import::Args>("import"),
     Entry::verb::<verify::Args>("verify"),
     Entry::verb::<compat::Args>("compat"),
+    Entry::noun("scripts", "Count scripts and what replaces them", scripts::VERBS, scripts::build),
     Entry::verb::<demo::Args>("demo"),
     Entry::noun("bench", "Measure this program on this machine", bench::VERBS, bench::build),
     Entry::noun("util", "Make completions, man pages, schemas", util::VERBS, util::build).hidden(),
 ];
+
+/// The row that a command's words lead to, such as `work list`, if this version has it.
+pub(crate) fn entry(command: &str) -> Option<&'static Entry> {
+    let mut words = command.split(' ');
+    let first = words.next()?;
+    let mut entry = NOUNS.iter().find(|e| e.name == first)?;
+    for word in words {
+        let Then::Noun(verbs, _) = entry.then else { return None };
+        entry = verbs.iter().find(|e| e.name == word)?;
+    }
+    Some(entry)
+}
+
+/// Whether this version has a command.
+pub(crate) fn is_here(command: &str) -> bool {
+    entry(command).is_some()
+}

@@ -10,6 +10,7 @@ mod plant;
 pub mod process;
 mod scratch;
 pub mod signal;
+pub mod tree;
 
 pub use clock::{Boot, Clock, FixedClock, SystemClock};
 pub use env::Env;

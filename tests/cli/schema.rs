@@ -53,6 +53,8 @@ const LINES: &[&str] = &[
     "work add Two --needs w-1",
     "work list --all",
     "work show w-1",
+    "help legacy claim-fast",
+    "scripts audit .",
     "agent register nova --team core --capacity 2",
     "agent heartbeat nova",
     "work assign w-1 --to nova",

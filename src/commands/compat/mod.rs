@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{Context, NOUNS, Then, Verb};
+use super::{Context, Verb, is_here};
 use crate::domain::legacy::dialect::{self, COMMANDS, Group, Spelling};
 use crate::domain::name::AgentId;
 use crate::error::{Error, Kind, Result};
@@ -234,16 +234,8 @@ fn given<'a>(rest: &[&'a str], at: usize) -> Option<&'a str> {
 }
 
 /// Whether a command of the new command line is there already.
-pub(crate) fn is_there(command: &str) -> bool {
-    let mut entries = NOUNS;
-    for word in command.split(' ').skip(1) {
-        let Some(entry) = entries.iter().find(|entry| entry.name == word) else { return false };
-        entries = match entry.then {
-            Then::Noun(verbs, _) => verbs,
-            Then::Verb(_) => &[],
-        };
-    }
-    true
+fn is_there(command: &str) -> bool {
+    is_here(command.strip_prefix("coord ").unwrap_or(command))
 }
 
 /// Who acts, if the surroundings name somebody: here the old name counts first.

@@ -61,7 +61,7 @@ impl Verb for Args {
         rows(&mut text, &files);
         let _ = write!(text, "\n## Formats\n\n```text\n{}```\n", topic(cx.reference, "formats"));
         text.push_str("\n## JSON Schemas\n\n`coord util schema NAME` prints one of these:\n\n");
-        for shape in super::schema::shapes() {
+        for shape in super::schema::shapes(cx.reference) {
             let _ = writeln!(text, "- `{}`", shape.name);
         }
         cx.ui.emit(&Document { text })?;

@@ -8,7 +8,7 @@ mod schema;
 
 use clap::Command;
 
-use super::{Entry, verbs};
+use super::{Entry, Reference, verbs};
 
 /// The verbs of `coord util`.
 pub(super) const VERBS: &[Entry] = &[
@@ -24,6 +24,6 @@ pub(super) fn build(command: Command) -> Command {
 }
 
 /// The names of all schemas.
-pub(super) fn schemas() -> impl Iterator<Item = &'static str> {
-    schema::shapes().into_iter().map(|shape| shape.name)
+pub(super) fn schemas(reference: Reference) -> impl Iterator<Item = &'static str> {
+    schema::shapes(reference).into_iter().map(|shape| shape.name)
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::commands::{Context, Entry, NOUNS, Then, Verb};
+use crate::commands::{Context, Entry, NOUNS, Reference, Then, Verb};
 use crate::error::{Error, Kind, Result};
 use crate::output::{MESSAGES, Screen, Shape, View};
 
@@ -62,7 +62,7 @@ impl Verb for Args {
     const VIEWS: &'static [Shape] = &[Shape::of::<Names>(), Shape::of::<One>()];
 
     fn run(self, cx: &mut Context) -> Result<()> {
-        let all = shapes();
+        let all = shapes(cx.reference);
         let Some(wanted) = self.name else {
             cx.ui.emit(&Names { names: all.iter().map(|shape| shape.name).collect() })?;
             return Ok(());
@@ -90,7 +90,7 @@ impl Verb for Args {
 }
 
 /// The machine forms of everything that any command prints, by name.
-pub(super) fn shapes() -> Vec<Shape> {
+pub(super) fn shapes(reference: Reference) -> Vec<Shape> {
     fn gather(entries: &[Entry], all: &mut Vec<Shape>) {
         for entry in entries {
             all.extend(entry.views);
@@ -100,6 +100,7 @@ pub(super) fn shapes() -> Vec<Shape> {
         }
     }
     let mut all = MESSAGES.to_vec();
+    all.extend(reference.views);
     gather(NOUNS, &mut all);
     all.sort_unstable_by_key(|shape| shape.name);
     all.dedup_by_key(|shape| shape.name);
