@@ -1,4 +1,5 @@
-//! Tells the program which commit it was built from; without git it tells the version alone.
+//! Tells the program which commit it was built from; without git it tells the version alone. Tells the
+//! linker of the static build which functions belong together.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,6 +20,19 @@ fn main() {
         .flatten();
     let text = commit.map_or_else(|| version.to_owned(), |c| format!("{version} ({c})"));
     println!("cargo::rustc-env=COORD_VERSION={text}");
+    keep_hot_functions_together();
+}
+
+/// A short command touches 27 places all over the program, and each costs a page fault that maps 64 KiB:
+/// a fifth of a claim's time. Side by side its functions take a handful. What no name fits any more is
+/// merely left where it was. `benches/hot-functions` writes the list.
+#[expect(clippy::disallowed_methods, reason = "the build has no seams")]
+fn keep_hot_functions_together() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/hot.ld");
+    println!("cargo::rerun-if-changed={}", script.display());
+    if std::env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|env| env == "musl") {
+        println!("cargo::rustc-link-arg-bin=coord=-Wl,-T,{}", script.display());
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the build has no seams")]

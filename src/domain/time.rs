@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat, Timelike, Utc};
 use thiserror::Error;
 
 /// A moment on both clocks: the wall clock for people, the boot clock for leases.
@@ -16,15 +16,67 @@ pub struct Stamp {
     pub boot_ms: u64,
 }
 
+/// The form in which moments are written.
+const OWN: &[u8; 27] = b"0000-00-00T00:00:00.000000Z";
+
 /// A text for a moment: RFC 3339, UTC, microseconds.
 #[must_use]
 pub fn rfc3339(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Micros, true)
+    with_rfc3339(time, str::to_owned)
+}
+
+/// Gives the text of [`rfc3339`] to `see` without keeping it: each line of a log has three and more.
+pub fn with_rfc3339<T>(time: DateTime<Utc>, see: impl FnOnce(&str) -> T) -> T {
+    let moment = time.naive_utc();
+    let year = u32::try_from(moment.year()).unwrap_or(u32::MAX);
+    if year > 9999 {
+        return see(&time.to_rfc3339_opts(SecondsFormat::Micros, true));
+    }
+    let mut text = *OWN;
+    let mut put = |mut end: usize, mut number: u32| {
+        while number > 0 {
+            end -= 1;
+            text[end] = b'0' + u8::try_from(number % 10).unwrap_or(0);
+            number /= 10;
+        }
+    };
+    put(4, year);
+    put(7, moment.month());
+    put(10, moment.day());
+    let seconds = moment.num_seconds_from_midnight();
+    put(13, seconds / 3600);
+    put(16, seconds / 60 % 60);
+    // A leap second is the sixtieth, told by more than a second's worth of nanoseconds.
+    let nanos = moment.nanosecond();
+    put(19, seconds % 60 + nanos / 1_000_000_000);
+    put(26, nanos % 1_000_000_000 / 1000);
+    see(str::from_utf8(&text).unwrap_or_default())
 }
 
 /// Reads RFC 3339 with any offset; the moment is kept, the offset is not.
 #[must_use]
 pub fn parse_rfc3339(text: &str) -> Option<DateTime<Utc>> {
+    parse_own(text.as_bytes()).or_else(|| parse_any(text))
+}
+
+/// Reads what [`rfc3339`] writes.
+fn parse_own(text: &[u8]) -> Option<DateTime<Utc>> {
+    let shape =
+        |(have, want): (&u8, &u8)| if *want == b'0' { have.is_ascii_digit() } else { have == want };
+    if text.len() != OWN.len() || !text.iter().zip(OWN).all(shape) {
+        return None;
+    }
+    let number = |from: usize, to: usize| {
+        text[from..to].iter().fold(0, |n, digit| n * 10 + u32::from(digit - b'0'))
+    };
+    let date =
+        NaiveDate::from_ymd_opt(i32::try_from(number(0, 4)).ok()?, number(5, 7), number(8, 10))?;
+    let time =
+        date.and_hms_micro_opt(number(11, 13), number(14, 16), number(17, 19), number(20, 26))?;
+    Some(time.and_utc())
+}
+
+fn parse_any(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text).ok().map(|t| t.with_timezone(&Utc))
 }
 
@@ -92,7 +144,24 @@ pub fn human_duration(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn times_are_as_chrono_writes_them(
+            seconds in prop_oneof![-70_000_000_000i64..260_000_000_000, 1_600_000_000i64..2_000_000_000],
+            nanos in 0u32..2_000_000_000,
+        ) {
+            if let Some(time) = DateTime::from_timestamp(seconds, nanos) {
+                prop_assert_eq!(rfc3339(time), time.to_rfc3339_opts(SecondsFormat::Micros, true));
+                prop_assert_eq!(parse_rfc3339(&rfc3339(time)), parse_any(&rfc3339(time)));
+                let micros = parse_rfc3339(&rfc3339(time)).map(|t| t.timestamp_micros());
+                prop_assert!(time.year() < 0 || time.year() > 9999 || micros == Some(time.timestamp_micros()));
+            }
+        }
+    }
 
     #[test]
     fn durations() {

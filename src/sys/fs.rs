@@ -145,7 +145,8 @@ impl Dir {
 
     /// Opens a plain file in this directory.
     pub fn file(&self, name: &str, access: Access) -> Result<File, OpenError> {
-        let path = self.path.join(name);
+        // Made for an error only: this is part of every command's start.
+        let path = || self.path.join(name);
         // Without NONBLOCK a FIFO under our name would hold us for ever.
         let flags = OFlags::CLOEXEC
             | OFlags::NONBLOCK
@@ -157,9 +158,9 @@ impl Dir {
             };
         let mode =
             if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
-        let fd = self.open_raw(name, flags, mode).map_err(|e| open_error(&path, e))?;
-        let stat = fstat(&fd).map_err(|e| io_error(&path, e))?;
-        let insecure = |why: &str| OpenError::Insecure { path: path.clone(), why: why.to_owned() };
+        let fd = self.open_raw(name, flags, mode).map_err(|e| open_error(&path(), e))?;
+        let stat = fstat(&fd).map_err(|e| io_error(&path(), e))?;
+        let insecure = |why: &str| OpenError::Insecure { path: path(), why: why.to_owned() };
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(insecure("it is not a plain file"));
         }
@@ -172,11 +173,11 @@ impl Dir {
         // A checkout by git, or a copy, makes files that others can read; an odd umask makes files
         // that we cannot.
         if access != Access::Read && stat.st_mode & 0o777 != 0o600 && stat.st_uid == uid() {
-            fchmod(&fd, Mode::RUSR | Mode::WUSR).map_err(|e| io_error(&path, e))?;
+            fchmod(&fd, Mode::RUSR | Mode::WUSR).map_err(|e| io_error(&path(), e))?;
         }
         let file = File::from(fd);
         if access == Access::Truncate {
-            file.set_len(0).map_err(|source| OpenError::Io { path, source })?;
+            file.set_len(0).map_err(|source| OpenError::Io { path: path(), source })?;
         }
         Ok(file)
     }

@@ -2,8 +2,9 @@
 //! that collects the changes of one transaction.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::os::unix::fs::FileExt;
 
@@ -194,25 +195,15 @@ impl Cells for MemCells {
     }
 }
 
-/// The largest cell: a name with its counts.
-const MAX_CELL: usize = 128;
-
+/// A cell that was read or written: where it belongs, and where its bytes stand in the arena.
 struct Cell {
     area: Area,
     at: u64,
     len: usize,
-    bytes: [u8; MAX_CELL],
+    bytes: usize,
     /// What stands in the file, once something else is to stand there.
-    filed: Option<[u8; MAX_CELL]>,
+    filed: Option<usize>,
     written: bool,
-}
-
-impl Cell {
-    fn is_dirty(&self) -> bool {
-        // Often a count goes down and up again within one transaction.
-        self.written
-            && self.filed.as_ref().is_none_or(|filed| filed[..self.len] != self.bytes[..self.len])
-    }
 }
 
 /// What one transaction has read and wants to write, on top of the files.
@@ -225,8 +216,35 @@ pub(super) struct Overlay {
 
 #[derive(Default)]
 struct Collected {
-    places: BTreeMap<(Area, u64), usize>,
+    places: HashMap<u64, usize, BuildHasherDefault<PlaceHasher>>,
     cells: Vec<Cell>,
+    arena: Vec<u8>,
+}
+
+/// Hashes places, which nobody chooses to do harm: one multiplication.
+#[derive(Default)]
+struct PlaceHasher(u64);
+
+impl Hasher for PlaceHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+}
+
+/// One number for a place; an area is never as long as 2^56 bytes.
+const fn spot(area: Area, at: u64) -> u64 {
+    (area as u64) << 56 | at
 }
 
 impl Overlay {
@@ -241,21 +259,25 @@ impl Overlay {
     /// The changes so far, in a form that [`Overlay::redo`] understands.
     pub(super) fn changes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);
-        for cell in self.cells.borrow().cells.iter().filter(|cell| cell.is_dirty()) {
+        let all = self.cells.borrow();
+        for cell in all.cells.iter().filter(|cell| all.is_dirty(cell)) {
             out.push(cell.area as u8);
             out.push(u8::try_from(cell.len).unwrap_or(0));
             out.extend_from_slice(&cell.at.to_le_bytes());
-            out.extend_from_slice(&cell.bytes[..cell.len]);
+            out.extend_from_slice(all.now(cell));
         }
         out
     }
 
     /// Writes the changes to the files.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        for cell in self.cells.get_mut().cells.iter_mut().filter(|cell| cell.written) {
-            if cell.is_dirty() {
-                self.base.write(cell.area, cell.at, &cell.bytes[..cell.len])?;
+        let all = self.cells.get_mut();
+        for number in 0..all.cells.len() {
+            let cell = &all.cells[number];
+            if all.is_dirty(cell) {
+                self.base.write(cell.area, cell.at, all.now(cell))?;
             }
+            let cell = &mut all.cells[number];
             (cell.filed, cell.written) = (None, false);
         }
         Ok(())
@@ -285,24 +307,35 @@ impl Overlay {
 
 impl Collected {
     fn push(&mut self, area: Area, at: u64, bytes: &[u8], written: bool) {
-        let mut cell =
-            Cell { area, at, len: bytes.len(), bytes: [0; MAX_CELL], filed: None, written };
-        cell.bytes[..bytes.len()].copy_from_slice(bytes);
         if self.cells.capacity() == 0 {
             // What one operation on one item takes.
             self.cells.reserve(48);
+            self.arena.reserve(4096);
+            self.places.reserve(48);
         }
-        self.places.insert((area, at), self.cells.len());
-        self.cells.push(cell);
+        let start = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        self.places.insert(spot(area, at), self.cells.len());
+        let len = bytes.len();
+        self.cells.push(Cell { area, at, len, bytes: start, filed: None, written });
+    }
+
+    fn now(&self, cell: &Cell) -> &[u8] {
+        &self.arena[cell.bytes..cell.bytes + cell.len]
+    }
+
+    fn is_dirty(&self, cell: &Cell) -> bool {
+        // Often a count goes down and up again within one transaction.
+        let same = |filed: usize| self.arena[filed..filed + cell.len] == *self.now(cell);
+        cell.written && !cell.filed.is_some_and(same)
     }
 }
 
 impl Cells for Overlay {
     fn read(&self, area: Area, at: u64, into: &mut [u8]) -> io::Result<()> {
         let mut all = self.cells.borrow_mut();
-        if let Some(found) = all.places.get(&(area, at)) {
-            let len = into.len();
-            into.copy_from_slice(&all.cells[*found].bytes[..len]);
+        if let Some(found) = all.places.get(&spot(area, at)) {
+            into.copy_from_slice(&all.now(&all.cells[*found])[..into.len()]);
             return Ok(());
         }
         self.base.read(area, at, into)?;
@@ -312,16 +345,18 @@ impl Cells for Overlay {
 
     fn write(&mut self, area: Area, at: u64, bytes: &[u8]) -> io::Result<()> {
         let all = self.cells.get_mut();
-        let Some(found) = all.places.get(&(area, at)) else {
+        let Some(found) = all.places.get(&spot(area, at)).copied() else {
             all.push(area, at, bytes, true);
             return Ok(());
         };
-        let cell = &mut all.cells[*found];
+        let cell = &mut all.cells[found];
+        let now = cell.bytes..cell.bytes + cell.len;
         if !cell.written {
-            cell.filed = Some(cell.bytes);
             cell.written = true;
+            cell.filed = Some(all.arena.len());
+            all.arena.extend_from_within(now.clone());
         }
-        cell.bytes[..bytes.len()].copy_from_slice(bytes);
+        all.arena[now.start..now.start + bytes.len()].copy_from_slice(bytes);
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use super::head::Head;
 use super::keys::{self, Kind};
 use super::record::{Record, Slim};
 use super::rows::{Edge, Name, Place, Row};
-use crate::domain::time::{Stamp, parse_rfc3339};
+use crate::domain::time::{Stamp, parse_rfc3339, with_rfc3339};
 use crate::domain::work::{Lease, Priority, Status};
 
 /// What the index needs of a line.
@@ -52,7 +52,7 @@ fn born(created: &str) -> u32 {
 }
 
 impl<'a> Facts<'a> {
-    pub(super) fn of(record: &'a Record, created: &'a str, now: Stamp) -> Self {
+    pub(super) fn of(record: &'a Record, now: Stamp) -> Self {
         let item = &record.item;
         Self {
             n: record.n,
@@ -66,7 +66,7 @@ impl<'a> Facts<'a> {
             lease_end: item.lease.as_ref().map_or(0, |lease| lease_end(lease, now)),
             picky: !item.capabilities.is_empty(),
             points: item.points.unwrap_or(0).into(),
-            born: born(created),
+            born: with_rfc3339(item.created_at, born),
             key: item.key.as_deref(),
             verb: &record.verb,
             op: Some(record.op.as_str()),
@@ -183,7 +183,7 @@ impl<C: Cells> Index<C> {
     pub(super) fn slot_of(&self, kind: Kind, text: &str) -> io::Result<Option<u32>> {
         let found = keys::find(&self.cells, &self.head, (kind, text), |value| {
             let name = Name::load(&self.cells, u32::try_from(value).unwrap_or(0))?;
-            Ok::<_, io::Error>(name.text == text)
+            Ok::<_, io::Error>(*name.text == *text)
         })?;
         Ok(found.and_then(|slot| u32::try_from(slot).ok()))
     }
@@ -191,16 +191,19 @@ impl<C: Cells> Index<C> {
     /// The slot of a name, made if it is new. `likely` is where it probably is.
     fn slot_or_new(&mut self, kind: Kind, text: Option<&str>, likely: u32) -> io::Result<u32> {
         let Some(text) = text else { return Ok(0) };
-        if likely != 0 && Name::load(&self.cells, likely)?.is(kind, text) {
-            return Ok(likely);
+        let agent = matches!(kind, Kind::Agent);
+        if likely != 0 {
+            let name = Name::load(&self.cells, likely)?;
+            if name.agent == agent && *name.text == *text {
+                return Ok(likely);
+            }
         }
         if let Some(slot) = self.slot_of(kind, text)? {
             return Ok(slot);
         }
         self.head.names += 1;
         let slot = u32::try_from(self.head.names).map_err(io::Error::other)?;
-        let agent = matches!(kind, Kind::Agent);
-        Name { text: text.to_owned(), agent, ..Name::default() }.store(&mut self.cells, slot)?;
+        Name { text: text.into(), agent, ..Name::default() }.store(&mut self.cells, slot)?;
         keys::insert(&mut self.cells, &mut self.head, keys::key(kind, text), slot.into())?;
         Ok(slot)
     }

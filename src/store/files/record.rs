@@ -9,7 +9,7 @@ use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor}
 use serde_json::Value;
 
 use crate::domain::name::{AgentId, ItemId, OpId};
-use crate::domain::time::{parse_rfc3339, rfc3339};
+use crate::domain::time::{parse_rfc3339, with_rfc3339};
 use crate::domain::work::{Item, Lease, Limits};
 
 /// The version of the format that is written.
@@ -65,6 +65,28 @@ impl Fields {
         self.name(name);
         // Writing a string to a vector cannot fail.
         let _ = serde_json::to_writer(&mut self.out, text);
+        self
+    }
+
+    /// A text of ours that needs no escapes.
+    fn plain(&mut self, name: &str, text: &str) -> &mut Self {
+        debug_assert!(text.bytes().all(|c| c.is_ascii_graphic() && c != b'"' && c != b'\\'));
+        self.name(name);
+        self.out.push(b'"');
+        self.out.extend_from_slice(text.as_bytes());
+        self.out.push(b'"');
+        self
+    }
+
+    /// Sixteen hex digits.
+    fn hex(&mut self, name: &str, number: u64) -> &mut Self {
+        let digits = number.to_be_bytes().map(|byte| {
+            [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)])
+        });
+        self.name(name);
+        self.out.push(b'"');
+        self.out.extend_from_slice(digits.as_flattened());
+        self.out.push(b'"');
         self
     }
 
@@ -125,7 +147,10 @@ impl Fields {
     }
 
     fn time(&mut self, name: &str, time: DateTime<Utc>) -> &mut Self {
-        self.text(name, &rfc3339(time))
+        with_rfc3339(time, |text| {
+            self.plain(name, text);
+        });
+        self
     }
 
     fn time_if(&mut self, name: &str, time: Option<DateTime<Utc>>) -> &mut Self {
@@ -137,7 +162,7 @@ impl Fields {
 
     /// Closes the object with the link to the line before it, and ends the line.
     pub(super) fn end(&mut self, prev: u64) -> Vec<u8> {
-        let mut line = self.text("prev", &format!("{prev:016x}")).close();
+        let mut line = self.hex("prev", prev).close();
         line.push(b'\n');
         line
     }
@@ -156,8 +181,8 @@ impl Record {
         let mut f = Fields::new();
         f.number("n", self.n)
             .text("id", item.id.as_str())
-            .text("status", item.status.as_str())
-            .text("priority", item.priority.as_str())
+            .plain("status", item.status.as_str())
+            .plain("priority", item.priority.as_str())
             .text("title", &item.title)
             .text_if("description", item.description.as_deref())
             .text_if("type", item.kind.as_ref().map(AsRef::as_ref))
@@ -172,7 +197,7 @@ impl Record {
             .number_if("token", item.token);
         if let Some(lease) = &item.lease {
             f.time("lease_until", lease.until)
-                .text("lease_boot", &format!("{:016x}", lease.boot))
+                .hex("lease_boot", lease.boot)
                 .number("lease_until_ms", lease.until_ms)
                 .number("lease_ms", u64::try_from(lease.length.as_millis()).unwrap_or(u64::MAX));
         }
@@ -264,15 +289,24 @@ impl<'de> Deserialize<'de> for Record {
                 let mut item =
                     Item::bare(ItemId::numbered('w', 0), String::new(), DateTime::UNIX_EPOCH);
                 while let Some(Str(key)) = map.next_key()? {
+                    // What every line has comes first: names are compared one after the other.
                     match &*key {
                         "n" => n = Some(map.next_value()?),
                         "id" => id = Some(map.next_value()?),
                         "status" => status = Some(map.next_value()?),
                         "priority" => priority = Some(map.next_value()?),
                         "title" => title = Some(map.next_value()?),
+                        "team" => item.team = map.next_value()?,
+                        "created_at" => created = Some(moment(&map.next_value::<Str<'de>>()?.0)?),
+                        "op" => verb = Some(map.next_value()?),
+                        "op_id" => op = Some(map.next_value()?),
+                        "at" => at = Some(moment(&map.next_value::<Str<'de>>()?.0)?),
+                        "by" => by = Some(map.next_value()?),
+                        // Read rather than skipped: serde_json skips a text with a search that first
+                        // asks the processor what it can do, which costs a virtual machine 50 us.
+                        "prev" => drop(map.next_value::<Option<Str<'de>>>()?),
                         "description" => item.description = map.next_value()?,
                         "type" => item.kind = map.next_value()?,
-                        "team" => item.team = map.next_value()?,
                         "labels" => item.labels = map.next_value()?,
                         "capabilities" => item.capabilities = map.next_value()?,
                         "deps" => item.needs = map.next_value()?,
@@ -293,7 +327,6 @@ impl<'de> Deserialize<'de> for Record {
                         "progress" => item.progress = map.next_value()?,
                         "note" => item.note = map.next_value()?,
                         "result" => item.result = map.next_value()?,
-                        "created_at" => created = Some(moment(&map.next_value::<Str<'de>>()?.0)?),
                         "claimed_at" => {
                             item.claimed_at = Some(moment(&map.next_value::<Str<'de>>()?.0)?);
                         }
@@ -302,15 +335,8 @@ impl<'de> Deserialize<'de> for Record {
                         }
                         "key" => item.key = map.next_value()?,
                         "trace_id" => item.trace_id = map.next_value()?,
-                        "op" => verb = Some(map.next_value()?),
-                        "op_id" => op = Some(map.next_value()?),
-                        "at" => at = Some(moment(&map.next_value::<Str<'de>>()?.0)?),
-                        "by" => by = Some(map.next_value()?),
                         "more" => more = map.next_value()?,
                         "carried" => carried = map.next_value()?,
-                        // Read rather than skipped: serde_json skips a text with a search that first
-                        // asks the processor what it can do, which costs a virtual machine 50 us.
-                        "prev" => drop(map.next_value::<Option<Str<'de>>>()?),
                         other => {
                             let value = map.next_value()?;
                             item.extra.insert(other.to_owned(), value);

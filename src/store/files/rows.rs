@@ -1,9 +1,9 @@
 //! The fixed-size records of the index: items, agents and teams, and who waits for whom.
 
-use std::io;
+use std::ops::Deref;
+use std::{fmt, io};
 
 use super::cells::{Area, Cells};
-use super::keys::Kind;
 use crate::domain::name::MAX_NAME;
 use crate::domain::work::{Priority, Status};
 
@@ -124,10 +124,53 @@ impl Row {
     }
 }
 
+/// A name in place: records are read and written far more often than they are shown.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) struct Text {
+    len: u8,
+    bytes: [u8; MAX_NAME],
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self { len: 0, bytes: [0; MAX_NAME] }
+    }
+}
+
+impl From<&str> for Text {
+    /// A longer one is cut; the domain makes none.
+    fn from(text: &str) -> Self {
+        let text = &text.as_bytes()[..text.len().min(MAX_NAME)];
+        let mut bytes = [0; MAX_NAME];
+        bytes[..text.len()].copy_from_slice(text);
+        Self { len: u8::try_from(text.len()).unwrap_or(0), bytes }
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        str::from_utf8(&self.bytes[..usize::from(self.len).min(MAX_NAME)]).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
 /// What the index knows of a team or an agent.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Name {
-    pub(super) text: String,
+    pub(super) text: Text,
     /// Whether it is an agent; else a team.
     pub(super) agent: bool,
     /// Items an agent holds.
@@ -144,7 +187,7 @@ pub(super) struct Name {
     pub(super) seen_ms: u64,
 }
 
-const NAME: usize = 128;
+const NAME: usize = 64 + MAX_NAME;
 
 impl Name {
     pub(super) fn load(cells: &impl Cells, slot: u32) -> io::Result<Self> {
@@ -152,9 +195,10 @@ impl Name {
         cells.read(Area::Names, u64::from(slot) * NAME as u64, &mut b)?;
         let long = |at: usize| b[at..at + 8].iter().rev().fold(0, |n, x| n << 8 | u64::from(*x));
         let short = |at: usize| b[at..at + 4].iter().rev().fold(0, |n, x| n << 8 | u32::from(*x));
-        let len = usize::from(b[0]).min(MAX_NAME);
+        let mut text = Text { len: b[0], bytes: [0; MAX_NAME] };
+        text.bytes.copy_from_slice(&b[64..]);
         Ok(Self {
-            text: String::from_utf8_lossy(&b[64..64 + len]).into_owned(),
+            text,
             agent: b[1] != 0,
             held: short(4),
             first_held: short(8),
@@ -167,15 +211,9 @@ impl Name {
         })
     }
 
-    /// Whether it is this one.
-    pub(super) fn is(&self, kind: Kind, text: &str) -> bool {
-        self.agent == matches!(kind, Kind::Agent) && self.text == text
-    }
-
     pub(super) fn store(&self, cells: &mut impl Cells, slot: u32) -> io::Result<()> {
         let mut b = [0u8; NAME];
-        let text = &self.text.as_bytes()[..self.text.len().min(MAX_NAME)];
-        b[0] = u8::try_from(text.len()).unwrap_or(0);
+        b[0] = self.text.len;
         b[1] = u8::from(self.agent);
         for (at, short) in [(4, self.held), (8, self.first_held), (12, self.open)] {
             b[at..at + 4].copy_from_slice(&short.to_le_bytes());
@@ -184,7 +222,7 @@ impl Name {
         for (slot, long) in b[16..].chunks_exact_mut(8).zip(longs) {
             slot.copy_from_slice(&long.to_le_bytes());
         }
-        b[64..64 + text.len()].copy_from_slice(text);
+        b[64..].copy_from_slice(&self.text.bytes);
         cells.write(Area::Names, u64::from(slot) * NAME as u64, &b)
     }
 }

@@ -420,8 +420,7 @@ impl<'a> Session<'a> {
                 at: before.len + bytes.len() as u64,
                 len: u32::try_from(line.len()).unwrap_or(u32::MAX),
             };
-            let created = rfc3339(record.item.created_at);
-            let facts = Facts::of(record, &created, self.now);
+            let facts = Facts::of(record, self.now);
             match self.index.apply(&facts, place) {
                 Ok(done) => applied.push(done),
                 Err(e) => {
