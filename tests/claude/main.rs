@@ -7,5 +7,7 @@
 #[path = "../scripted/mod.rs"]
 mod scripted;
 
+mod campaign;
+mod layer;
 mod program;
 mod sdk;

@@ -88,8 +88,12 @@ fn by_table(fault: &Fault) -> Verdict {
     if !matches!(fault.cause, Cause::Status | Cause::StreamError | Cause::Program) {
         return seen;
     }
+    // This type is also given to statuses that have none of their own.
+    let vague = fault.error_type.as_deref() == Some("invalid_request_error")
+        && fault.cause == Cause::Status
+        && status().is_some();
     named(&CODES, &fault.error_code)
-        .or_else(|| named(&TYPES, &fault.error_type))
+        .or_else(|| named(&TYPES, &fault.error_type).filter(|_| !vague))
         .or_else(|| status().filter(|_| fault.cause != Cause::StreamError))
         .unwrap_or(seen)
 }
@@ -152,6 +156,8 @@ mod tests {
             (403, Some("permission_error"), None, NextBackend),
             (404, Some("not_found_error"), None, NextModel),
             (408, None, None, Retry),
+            (408, Some("invalid_request_error"), None, Retry),
+            (422, Some("invalid_request_error"), None, GiveUp),
             (409, Some("conflict_error"), None, Retry),
             (413, Some("request_too_large"), None, GiveUp),
             (413, None, None, GiveUp),

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use fs2::FileExt;
 
+use super::backoff::scale;
 use crate::sys::fs::{Access, Dir, OpenError};
 use crate::sys::{Clock, Ids};
 
-/// How often a lock that is taken is tried again.
-const AGAIN: Duration = Duration::from_millis(10);
+/// How soon a lock that is taken is tried again: at first, and at last.
+const FIRST: Duration = Duration::from_micros(500);
+const LAST: Duration = Duration::from_millis(10);
 
 /// A lock, held until it is dropped.
 #[derive(Debug)]
@@ -44,7 +46,7 @@ pub(super) fn take(
     names: &[String],
     wait: &Wait<'_>,
 ) -> Result<Option<Held>, OpenError> {
-    let mut waited = false;
+    let (mut waited, mut again) = (false, FIRST);
     loop {
         for name in names {
             let file = dir.file(name, Access::Create)?;
@@ -56,7 +58,7 @@ pub(super) fn take(
         if wait.clock.monotonic() >= wait.until || (wait.ended)() {
             return Ok(None);
         }
-        let spread = Duration::from_micros(wait.ids.bits() % 5_000);
-        wait.clock.sleep(AGAIN + spread);
+        wait.clock.sleep(again / 2 + scale(again, wait.ids.bits()));
+        again = (again * 2).min(LAST);
     }
 }
