@@ -410,6 +410,10 @@ fn what_is_wrong_is_exit_1_and_changes_nothing() {
         old.check();
     }
     assert!(old.run(&["dashbord"]).err().contains("did you mean `dashboard`?"));
+    let bytes = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"a\xff");
+    let out = Output(old.command().args(["claim", "bug_fix"]).arg(bytes).output().unwrap());
+    out.fails(1, "not valid UTF-8");
+    assert_eq!(log(), before);
     let out = old.run(&["--json", "complete", "work_1"]);
     assert_eq!((out.code(), out.error()["kind"].as_str()), (1, Some("user")));
 }

@@ -11,6 +11,7 @@ mod ceremonies;
 mod facts;
 mod mirror;
 mod operations;
+mod reviews;
 mod work;
 
 use std::ffi::{OsStr, OsString};
