@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hmac_sha256::Hash;
@@ -158,18 +158,30 @@ impl Mirrors {
         Ok(foreign)
     }
 
-    /// Keeps files of others as they were, under names of their own.
-    pub fn keep(&self, files: &[Foreign]) -> Result<()> {
-        let dir = self.dir.subdir(KEPT, true).map_err(failed)?;
+    /// Keeps files of others as they were, in a directory of their own, and tells where.
+    pub fn keep(&self, files: &[Foreign]) -> Result<PathBuf> {
+        let kept = self.dir.subdir(KEPT, true).map_err(failed)?;
+        let all: String = files.iter().map(|file| hash(&file.bytes) + &file.name).collect();
+        // The same files twice are kept once.
+        let dir = kept.subdir(&hash(all.as_bytes())[..12], true).map_err(failed)?;
         for file in files {
-            // The same file twice is kept once.
-            let name = format!("{}.{}", &hash(&file.bytes)[..12], file.name);
-            if !dir.has(&name) {
-                let temp = format!(".{name}.tmp");
-                dir.replace(&name, &temp, &file.bytes, true).map_err(failed)?;
-            }
+            let temp = format!(".{}.tmp", file.name);
+            dir.replace(&file.name, &temp, &file.bytes, true).map_err(failed)?;
         }
-        self.dir.sync().map_err(|e| io("make the directory durable", self.dir.path(), e))
+        let synced = kept.sync().and_then(|()| self.dir.sync());
+        synced.map_err(|e| io("make the directory durable", self.dir.path(), e))?;
+        Ok(dir.path().to_owned())
+    }
+
+    /// Notes that files of others were taken over: they may be replaced.
+    pub fn accept(&self, files: &[Foreign], durable: bool) -> Result<()> {
+        let mut known = self.known()?.unwrap_or_default();
+        for file in files {
+            let copy = known.files.entry(file.name.clone()).or_default();
+            copy.stamp = None;
+            copy.hashes.push(hash(&file.bytes));
+        }
+        self.note(&known, durable)
     }
 
     /// Replaces the copies; the caller holds the lock. Whoever is killed on the way leaves files that
@@ -296,12 +308,13 @@ mod tests {
         assert!(!mirrors.untouched(&known, &NAMES).unwrap());
         let foreign = mirrors.foreign(Some(&known), &NAMES).unwrap();
         assert_eq!((foreign.len(), foreign[0].name.as_str()), (1, "b.txt"));
-        for _ in 0..2 {
-            mirrors.keep(&foreign).unwrap();
-        }
-        let kept: Vec<_> = std::fs::read_dir(mirrors.path().join(KEPT)).unwrap().collect();
-        assert_eq!(kept.len(), 1);
-        assert_eq!(std::fs::read(kept[0].as_ref().unwrap().path()).unwrap(), b"b.txt 2wo");
+        let kept = mirrors.keep(&foreign).unwrap();
+        assert_eq!(mirrors.keep(&foreign).unwrap(), kept);
+        assert_eq!(std::fs::read(kept.join("b.txt")).unwrap(), b"b.txt 2wo");
+        mirrors.accept(&foreign, false).unwrap();
+        let known = mirrors.known().unwrap().unwrap();
+        assert!(mirrors.foreign(Some(&known), &NAMES).unwrap().is_empty());
+        assert!(!mirrors.untouched(&known, &NAMES).unwrap(), "it is still to be replaced");
         // Without knowledge everything is somebody else's.
         assert_eq!(mirrors.foreign(None, &NAMES).unwrap().len(), 2);
     }

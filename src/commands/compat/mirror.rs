@@ -6,7 +6,7 @@
 //! killed between its change and the copies leaves copies that are older than the store: the next
 //! command sees it and writes them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Reply;
 use super::facts::Facts;
@@ -18,7 +18,7 @@ use crate::domain::time::rfc3339;
 use crate::error::{Error, Result};
 use crate::output::plural;
 use crate::store;
-use crate::store::mirror::{Foreign, KEPT, Known as State, Mirrors, hash};
+use crate::store::mirror::{Foreign, Known as State, Mirrors, hash};
 
 /// The names of the mirrored files, in the order of [`KINDS`].
 fn names() -> [&'static str; 4] {
@@ -74,20 +74,21 @@ fn adopt(cx: &mut Context, mirrors: &Mirrors) -> Result<()> {
     if foreign.is_empty() {
         return Ok(());
     }
-    mirrors.keep(&foreign)?;
+    let kept = mirrors.keep(&foreign)?;
     // The first time the whole directory is; later only these can have been written by an old program
     // without anybody asking for them.
     let only: Vec<Kind> = if known.is_none() { Vec::new() } else { KINDS.to_vec() };
     let earned = mirror::earned(&Facts::read(cx)?.items);
     let op = own_op(cx)?;
     let adopted = import::adopt(cx, mirrors.path(), &only, &earned, &op)?;
-    tell(cx, mirrors, &foreign, &adopted);
+    let durable = cx.settings()?.sync();
+    mirrors.accept(&foreign, durable)?;
+    tell(cx, &kept, &foreign, &adopted);
     Ok(())
 }
 
-fn tell(cx: &mut Context, mirrors: &Mirrors, foreign: &[Foreign], adopted: &import::Adopted) {
+fn tell(cx: &mut Context, kept: &Path, foreign: &[Foreign], adopted: &import::Adopted) {
     let files: Vec<_> = foreign.iter().map(|file| format!("`{}`", file.name)).collect();
-    let kept = mirrors.path().join(KEPT);
     cx.ui.status(&format!(
         "took over {} and {} from {}; the files as they were are kept in `{}`",
         plural(adopted.items, "item"),
@@ -98,8 +99,8 @@ fn tell(cx: &mut Context, mirrors: &Mirrors, foreign: &[Foreign], adopted: &impo
     if adopted.refused > 0 {
         let what = plural(adopted.refused, "record");
         cx.ui.warning(&format!(
-            "{what} in the old files could not be read; `coord import {}` names each",
-            mirrors.path().display()
+            "{what} in the old files could not be read; `coord import {} --dry-run` names each",
+            kept.display()
         ));
     }
 }
