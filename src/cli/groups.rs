@@ -9,7 +9,7 @@ use crate::output::style::{HEADER, LITERAL};
 /// Every top-level command, in the group and the order in which help shows it.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Every day", &["add", "claim", "progress", "complete", "status"]),
-    ("Work", &["work", "agent", "swarm", "lock"]),
+    ("Work", &["work", "agent", "swarm", "claude", "lock"]),
     ("Store", &["init", "verify"]),
     ("Coming from shell scripts", &["import", "compat", "scripts"]),
     ("Try it", &["demo", "bench"]),

@@ -112,6 +112,78 @@ table! {
     AGENT_SILENT_AFTER "COORD_AGENT_SILENT_AFTER" "agent.silent-after",
         Form::Duration, "15m", May,
         "after what time without a sign of life an agent is called silent";
+    CLAUDE_BACKEND "COORD_CLAUDE_BACKEND" "claude.backend",
+        Form::Choice(&["auto", "api", "cli"]), "auto", Never,
+        "who is asked: the API if there is a key, else the `claude` program; or just one of them";
+    CLAUDE_BASE_URL "COORD_CLAUDE_BASE_URL" "claude.base-url",
+        Form::Url, "", Never,
+        "where the API is, without `/v1`; else `ANTHROPIC_BASE_URL`, else https://api.anthropic.com";
+    CLAUDE_PROGRAM "COORD_CLAUDE_PROGRAM" "claude.program",
+        Form::Path, "", Never,
+        "the `claude` program; else the one in `PATH`";
+    CLAUDE_MODELS "COORD_CLAUDE_MODELS" "claude.models",
+        Form::Words, "claude-haiku-5-5,claude-sonnet-5-5", Never,
+        "the models, the preferred one first; the others are asked when it fails";
+    CLAUDE_API_KEY_FILE "COORD_CLAUDE_API_KEY_FILE" "claude.api-key-file",
+        Form::Path, "", Never,
+        "a file with the key alone, readable by nobody else";
+    CLAUDE_API_KEY_COMMAND "COORD_CLAUDE_API_KEY_COMMAND" "claude.api-key-command",
+        Form::Command, "", Never,
+        "a program that prints the key";
+    CLAUDE_CA_FILE "COORD_CLAUDE_CA_FILE" "claude.ca-file",
+        Form::Path, "", Never,
+        "certificates (PEM) to be trusted besides the system's";
+    CLAUDE_PRICES_FILE "COORD_CLAUDE_PRICES_FILE" "claude.prices-file",
+        Form::Path, "", Never,
+        "prices that override the built-in ones";
+    CLAUDE_MAX_TOKENS "COORD_CLAUDE_MAX_TOKENS" "claude.max-tokens",
+        Form::Number(1, 128_000), "4096", Lowers,
+        "how many tokens Claude may write";
+    CLAUDE_EFFORT "COORD_CLAUDE_EFFORT" "claude.effort",
+        Form::Choice(&["low", "medium", "high", "xhigh", "max"]), "low", Never,
+        "how hard Claude should think";
+    CLAUDE_DEADLINE "COORD_CLAUDE_DEADLINE" "claude.deadline",
+        Form::Duration, "1m", Lowers,
+        "how long a whole call may take that is no stream";
+    CLAUDE_MAX_ATTEMPTS "COORD_CLAUDE_MAX_ATTEMPTS" "claude.max-attempts",
+        Form::Number(1, 5), "5", Lowers,
+        "how many attempts a call has";
+    CLAUDE_ATTEMPT_TIMEOUT "COORD_CLAUDE_ATTEMPT_TIMEOUT" "claude.attempt-timeout",
+        Form::Duration, "30s", Lowers,
+        "how long one attempt may take";
+    CLAUDE_CONNECT_TIMEOUT "COORD_CLAUDE_CONNECT_TIMEOUT" "claude.connect-timeout",
+        Form::Duration, "3s", Lowers,
+        "how long making a connection may take";
+    CLAUDE_IDLE_TIMEOUT "COORD_CLAUDE_IDLE_TIMEOUT" "claude.idle-timeout",
+        Form::Duration, "30s", Lowers,
+        "how long a stream may be silent";
+    CLAUDE_MAX_IN_FLIGHT "COORD_CLAUDE_MAX_IN_FLIGHT" "claude.max-in-flight",
+        Form::Number(1, 64), "8", Lowers,
+        "how many calls of this user may run at once";
+    CLAUDE_BREAKER_FAILURES "COORD_CLAUDE_BREAKER_FAILURES" "claude.breaker-failures",
+        Form::Number(1, 1000), "5", Never,
+        "how many failures in a row open the breaker";
+    CLAUDE_BREAKER_OPEN "COORD_CLAUDE_BREAKER_OPEN" "claude.breaker-open",
+        Form::Duration, "15s", Never,
+        "how long an open breaker lets nothing through";
+    CLAUDE_CACHE_TTL "COORD_CLAUDE_CACHE_TTL" "claude.cache-ttl",
+        Form::Duration, "1h", May,
+        "how long a cached answer is fresh";
+    CLAUDE_CACHE_MAX_STALE "COORD_CLAUDE_CACHE_MAX_STALE" "claude.cache-max-stale",
+        Form::Duration, "7d", May,
+        "how old a cached answer may be to stand in for a failed call";
+    CLAUDE_CACHE_MAX_MIB "COORD_CLAUDE_CACHE_MAX_MIB" "claude.cache-max-mib",
+        Form::Number(0, 1_048_576), "64", Lowers,
+        "how large the cache may become";
+    CLAUDE_MAX_COST "COORD_CLAUDE_MAX_COST" "claude.max-cost",
+        Form::Fraction(0.0, 1e6), "", Never,
+        "what one call may cost, in US dollars";
+    CLAUDE_DAILY_BUDGET "COORD_CLAUDE_DAILY_BUDGET" "claude.daily-budget",
+        Form::Fraction(0.0, 1e6), "", Never,
+        "what a day (UTC) may cost, in US dollars";
+    CLAUDE_MONTHLY_BUDGET "COORD_CLAUDE_MONTHLY_BUDGET" "claude.monthly-budget",
+        Form::Fraction(0.0, 1e6), "", Never,
+        "what a month (UTC) may cost, in US dollars";
 }
 
 /// Finds a key by its name.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use fs2::FileExt;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -26,7 +27,7 @@ const LOCKS: &str = "locks";
 const LOCK_LIFE: Duration = Duration::from_hours(1);
 
 /// An answer that is kept.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Entry {
     /// The form.
     pub format: u32,
@@ -60,7 +61,7 @@ impl Entry {
 }
 
 /// What the cache holds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, JsonSchema, PartialEq, Serialize)]
 pub struct Stats {
     /// How many entries.
     pub entries: u64,

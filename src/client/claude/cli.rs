@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Backend, BackendName, Call, Cause, Fault, Reply, Request, Role, StopReason, Usage, Usd,
@@ -110,7 +110,8 @@ impl Cli {
         &self.program
     }
 
-    fn command(&self, request: &Request, model: &str, streams: bool) -> Tried<Program> {
+    /// What it is called with. What is too long for an argument is left to [`Cli::stdin`].
+    fn argv(&self, request: &Request, model: &str, streams: bool) -> Vec<OsString> {
         let format = if streams { "stream-json" } else { "json" };
         let mut argv: Vec<OsString> = vec![self.program.clone().into(), "-p".into()];
         argv.extend(["--output-format", format, "--model", alias(model)].map(OsString::from));
@@ -119,22 +120,31 @@ impl Cli {
         }
         argv.extend(["--tools", "", "--no-session-persistence", "--safe-mode"].map(OsString::from));
         argv.extend(["--strict-mcp-config", "--setting-sources", ""].map(OsString::from));
-        let mut prompt = prompt(request);
-        if let Some(system) = &request.system {
-            if system.len() > LONGEST_ARGUMENT || system.contains('\0') {
-                prompt = format!("{system}\n\n{prompt}");
-            } else {
-                argv.extend(["--system-prompt", system].map(OsString::from));
-            }
+        if let Some(system) = request.system.as_ref().filter(|system| is_argument(system)) {
+            argv.extend(["--system-prompt", system].map(OsString::from));
         }
         if let Some(schema) = &request.schema {
-            let schema = schema.to_string();
-            if schema.len() > LONGEST_ARGUMENT {
-                let message = "the schema is too long for the program's command line";
-                return Err(Fault::new(Cause::TooLarge, message).into());
-            }
-            argv.extend(["--json-schema", &schema].map(OsString::from));
+            argv.extend(["--json-schema", &schema.to_string()].map(OsString::from));
         }
+        argv
+    }
+
+    /// What it gets on standard input.
+    fn stdin(request: &Request) -> String {
+        let prompt = prompt(request);
+        match request.system.as_ref().filter(|system| !is_argument(system)) {
+            Some(system) => format!("{system}\n\n{prompt}"),
+            None => prompt,
+        }
+    }
+
+    fn command(&self, request: &Request, model: &str, streams: bool) -> Tried<Program> {
+        if request.schema.as_ref().is_some_and(|schema| !is_argument(&schema.to_string())) {
+            let message = "the schema is too long for the program's command line";
+            return Err(Fault::new(Cause::TooLarge, message).into());
+        }
+        let argv = self.argv(request, model, streams);
+        let prompt = Self::stdin(request);
         let mut program = Program::new(argv).bare().keeping(MOST).stdin(prompt.into_bytes());
         for (name, value) in &self.env {
             program = program.env(name, value);
@@ -199,6 +209,13 @@ impl Backend for Cli {
 
     fn attempt(&self, call: &mut Call<'_>) -> Result<Reply, Box<Fault>> {
         self.run(call)
+    }
+
+    fn preview(&self, request: &Request, model: &str, stream: bool) -> Value {
+        let argv = self.argv(request, model, stream);
+        let words: Vec<_> = argv.iter().map(|word| word.to_string_lossy()).collect();
+        let env: Vec<_> = self.env.iter().map(|(name, _)| name.to_string_lossy()).collect();
+        json!({ "argv": words, "stdin": Self::stdin(request), "env": env })
     }
 }
 
@@ -279,6 +296,11 @@ fn alias(model: &str) -> &str {
         "claude-fable-5-2" => "fable",
         other => other,
     }
+}
+
+/// Whether a text can be an argument of a program.
+fn is_argument(text: &str) -> bool {
+    text.len() <= LONGEST_ARGUMENT && !text.contains('\0')
 }
 
 /// The conversation as one text.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -43,7 +44,7 @@ impl fmt::Debug for Claude {
 }
 
 /// What a call would do.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize)]
 pub struct DryRun {
     /// Who would be asked; none if nobody can be.
     pub backend: Option<BackendName>,
@@ -64,7 +65,7 @@ pub struct DryRun {
 }
 
 /// How the layer stands.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize)]
 pub struct State {
     /// Where the key comes from: `ANTHROPIC_API_KEY`, `file /path`, `command pass`.
     pub key_source: Option<String>,
@@ -79,7 +80,7 @@ pub struct State {
 }
 
 /// How a backend stands.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize)]
 pub struct BackendState {
     /// Which one.
     pub backend: BackendName,

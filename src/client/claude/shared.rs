@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::breaker::{Admission, Breaker, Rules};
@@ -77,7 +78,7 @@ pub(super) enum Report {
 }
 
 /// A line as shown to people.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize)]
 pub struct LineState {
     /// Host and model line.
     pub line: String,
@@ -92,7 +93,7 @@ pub struct LineState {
 }
 
 /// What was spent, as shown to people. Days and months are UTC's.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, JsonSchema, PartialEq, Serialize)]
 pub struct Spending {
     /// Today.
     pub today_usd: Usd,

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::held;
+use super::{held, input};
 use crate::commands::{By, Context, Verb, values};
 use crate::domain::name::{AgentId, ItemId, Team};
 use crate::domain::work::route::{self, Job, Plan, Worker};
@@ -14,6 +15,7 @@ use crate::domain::work::{Change, Found, Query, State, transition};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Screen, Shape, View, line, plural};
 use crate::store;
+use crate::sys::input::read_file;
 
 /// Keep ready items for the agents that suit them best
 ///
@@ -26,6 +28,7 @@ Examples:
   coord work assign --dry-run         What would be kept for whom, and why
   coord work assign --team core       Only work of this team
   coord work assign --rebalance       Also move what silent or overloaded agents were given
+  coord work assign --plan plan.json  What `coord claude assign --json` proposed
   coord work assign w-7 --to nova     This item for this agent
   coord work assign w-7 --nobody      This item for anybody")]
 pub(crate) struct Args {
@@ -53,6 +56,10 @@ pub(crate) struct Args {
     #[arg(long, short = 'n', value_name = "N", value_parser = values::count,
         allow_negative_numbers = true, conflicts_with = "id")]
     limit: Option<usize>,
+
+    /// Apply this plan, all of it or nothing: a file, or `-` for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["id", "team", "rebalance", "limit"])]
+    plan: Option<PathBuf>,
 
     /// Show what would be done and do nothing
     #[arg(long)]
@@ -120,9 +127,10 @@ impl Verb for Args {
     const VIEWS: &'static [Shape] = &[Shape::of::<Assigned>()];
 
     fn run(self, cx: &mut Context) -> Result<()> {
-        match self.id.clone() {
-            Some(id) => self.one(cx, &id),
-            None => self.many(cx),
+        match (self.id.clone(), self.plan.clone()) {
+            (Some(id), _) => self.one(cx, &id),
+            (None, Some(file)) => self.planned(cx, &file),
+            (None, None) => self.many(cx),
         }
     }
 }
@@ -167,29 +175,62 @@ impl Args {
         Ok(())
     }
 
+    /// Applies a plan of somebody else. Every line of it is checked before anything is changed.
+    fn planned(self, cx: &mut Context, file: &Path) -> Result<()> {
+        let steps = read_plan(cx, file)?;
+        let op = cx.op(self.by.agent.as_ref())?;
+        let store = cx.reader()?;
+        let known = store.agents()?;
+        let mut moves: Vec<(ItemId, Option<AgentId>)> = Vec::new();
+        let mut rows = Vec::new();
+        for step in steps {
+            if !known.iter().any(|agent| agent.id == step.agent) {
+                return Err(unknown(&step.agent, known.iter().map(|agent| &agent.id)));
+            }
+            let before = store.get(step.id.as_str())?;
+            let change = Change::Assign(Some(step.agent.clone()));
+            let outcome = transition::apply(&before.item, before.open_needs, &change, op.now);
+            outcome.map_err(store::Error::from)?;
+            let id = before.item.id;
+            if moves.iter().any(|(other, _)| *other == id) {
+                let message = format!("the plan names `{id}` twice; nothing was changed");
+                return Err(Error::new(Kind::Usage, message)
+                    .hint("an item is kept for one agent: leave one of the lines out"));
+            }
+            if before.item.assignee.as_ref() == Some(&step.agent) {
+                continue;
+            }
+            rows.push(Moved {
+                id: id.to_string(),
+                title: before.item.title,
+                from: before.item.assignee.map(|a| a.to_string()),
+                to: Some(step.agent.to_string()),
+                reason: None,
+                explained: String::new(),
+            });
+            moves.push((id, Some(step.agent)));
+        }
+        let planned = moves.len();
+        if !self.dry_run && !moves.is_empty() {
+            let done = store.assign(&moves, &op)?;
+            rows.retain(|row| done.iter().any(|found| found.item.id.as_str() == row.id));
+        }
+        let made = rows.len();
+        cx.ui.emit(&Assigned { dry_run: self.dry_run, moves: rows, unplaced: Vec::new() })?;
+        if made < planned {
+            let what = plural((planned - made) as u64, "item");
+            cx.ui.status(&format!("{what} of the plan claimed in between"));
+        }
+        Ok(())
+    }
+
     fn many(self, cx: &mut Context) -> Result<()> {
         let op = cx.op(self.by.agent.as_ref())?;
         let silent_after = cx.settings()?.silent_after();
         let store = cx.reader()?;
-        let workers: Vec<Worker> = store
-            .agents()?
-            .into_iter()
-            .filter_map(|known| {
-                let silent = known.seen_at.is_none_or(|seen| {
-                    (op.now.wall - seen).to_std().is_ok_and(|age| age > silent_after)
-                });
-                let agent = known.agent?;
-                Some(Worker {
-                    id: agent.id,
-                    team: agent.team,
-                    capacity: agent.capacity,
-                    specialization: agent.specialization,
-                    capabilities: agent.capabilities,
-                    held: known.held,
-                    silent,
-                })
-            })
-            .collect();
+        let agents = store.agents()?.into_iter();
+        let workers: Vec<Worker> =
+            agents.filter_map(|known| Worker::of(known, op.now.wall, silent_after)).collect();
         let ready = Query { states: vec![State::Pending], ..Query::default() };
         let items = store.find(&ready)?.items;
         let plan = plan(&self, &items, &workers);
@@ -244,6 +285,38 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// A plan as `coord claude assign --json` prints it, or the bare list of assignments in it.
+fn read_plan(cx: &Context, file: &Path) -> Result<Vec<Step>> {
+    let wrong = |why: String| {
+        let name = file.display();
+        Error::new(Kind::Usage, format!("`{name}` is no plan: {why}; nothing was changed")).hint(
+            "it is JSON as `coord claude assign --json` prints it: {\"assignments\":[{\"id\":\"w-7\",\"agent\":\"nova\"}]}",
+        )
+    };
+    let text = if file.as_os_str() == "-" {
+        input::plan(cx)?
+    } else {
+        let bytes = read_file(file, MOST_PLAN).map_err(|why| wrong(why.to_string()))?;
+        String::from_utf8(bytes).map_err(|_| wrong("it is not valid UTF-8".to_owned()))?
+    };
+    let value: serde_json::Value =
+        serde_json::from_str(&text).map_err(|why| wrong(why.to_string()))?;
+    let places = ["/data/analysis/assignments", "/analysis/assignments", "/assignments"];
+    let list = places.iter().find_map(|place| value.pointer(place));
+    let list = list.ok_or_else(|| wrong("it has no list `assignments`".to_owned()))?;
+    serde_json::from_value(list.clone()).map_err(|why| wrong(why.to_string()))
+}
+
+/// The most that a plan may have.
+const MOST_PLAN: usize = 4 << 20;
+
+/// One assignment of a plan; what else stands there, such as a reason, is not looked at.
+#[derive(serde::Deserialize)]
+struct Step {
+    id: ItemId,
+    agent: AgentId,
 }
 
 /// Plans over everything that is ready: what is kept already is load, even if it must not move.

@@ -56,6 +56,10 @@ pub(crate) struct Args {
     #[expect(clippy::option_option, reason = "absent, without a time, and with one all differ")]
     pub(crate) wait: Option<Option<Duration>>,
 
+    /// Ask Claude first which item to take; without advice in time the order is as usual
+    #[arg(long, conflicts_with = "id")]
+    pub(crate) advise: bool,
+
     #[command(flatten)]
     pub(crate) by: By,
 }
@@ -101,6 +105,11 @@ impl Verb for Args {
             capabilities: self.capabilities,
             lease,
         };
+        if self.advise
+            && let Some(taken_item) = advised(cx, &want)?
+        {
+            return taken(cx, taken_item);
+        }
         let until = self.wait.map(|limit| limit.map(|time| cx.clock.monotonic() + time));
         loop {
             let op = cx.op(Some(&want.agent))?;
@@ -137,6 +146,24 @@ impl Verb for Args {
         }
     }
 }
+
+/// Takes the first item of the advice that this agent can have; whatever stands against one, such as
+/// a filter or somebody who was quicker, the next one is tried.
+fn advised(cx: &mut Context, want: &Want) -> Result<Option<Changed>> {
+    for id in crate::commands::claude::advise::order(cx).into_iter().take(MOST_ADVISED) {
+        let op = cx.op(Some(&want.agent))?;
+        let want = Want { id: Some(id), ..want.clone() };
+        match cx.store()?.claim(&want, &op) {
+            Ok(Claimed::Taken(changed)) => return Ok(Some(*changed)),
+            Err(store::Error::Busy { .. } | store::Error::Unknown { .. }) | Ok(_) => return Ok(None),
+            Err(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// So many items of an advice are tried.
+const MOST_ADVISED: usize = 10;
 
 /// However quiet it is, look again after this time.
 const LONGEST: Duration = Duration::from_mins(1);

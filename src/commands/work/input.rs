@@ -19,6 +19,11 @@ pub(super) fn text(cx: &Context) -> Result<String> {
     Ok(text.trim_end().to_owned())
 }
 
+/// Reads a plan.
+pub(super) fn plan(cx: &Context) -> Result<String> {
+    stdin(cx, 4 << 20, "give the plan on standard input, or its file")
+}
+
 /// Reads all items of a JSONL stream, or none.
 pub(super) fn jsonl(cx: &Context) -> Result<Vec<NewItem>> {
     let text = stdin(cx, MOST, "give a TITLE, or items as JSONL on standard input")?;

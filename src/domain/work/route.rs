@@ -18,10 +18,12 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::{Item, Priority};
+use crate::domain::agent::Known;
 use crate::domain::name::{AgentId, ItemId, Team, Word};
 
 /// An agent that work can be kept for.
@@ -41,6 +43,26 @@ pub struct Worker {
     pub held: u32,
     /// Whether it gave no sign of life for long.
     pub silent: bool,
+}
+
+impl Worker {
+    /// An agent as the store knows it; nothing if it never registered.
+    #[must_use]
+    pub fn of(known: Known, now: DateTime<Utc>, silent_after: Duration) -> Option<Self> {
+        let silent = known
+            .seen_at
+            .is_none_or(|seen| (now - seen).to_std().is_ok_and(|age| age > silent_after));
+        let agent = known.agent?;
+        Some(Self {
+            id: agent.id,
+            team: agent.team,
+            capacity: agent.capacity,
+            specialization: agent.specialization,
+            capabilities: agent.capabilities,
+            held: known.held,
+            silent,
+        })
+    }
 }
 
 /// A ready item, as far as routing looks at it.

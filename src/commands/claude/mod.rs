@@ -1,0 +1,87 @@
+//! `coord claude`.
+
+pub(super) mod advise;
+mod analysis;
+mod ask;
+mod cache;
+mod check;
+mod config;
+mod reach;
+mod stream;
+
+use clap::Command;
+
+use super::{Context, Entry};
+use crate::client::claude::{Claude, Failure, FailureKind};
+use crate::error::{Error, Result};
+use crate::output::Format;
+
+/// The verbs of `coord claude`, most used first.
+pub(super) const VERBS: &[Entry] = &[
+    Entry::verb::<ask::Args>("ask"),
+    Entry::verb::<analysis::Priorities>("priorities"),
+    Entry::verb::<analysis::Assign>("assign"),
+    Entry::verb::<analysis::Health>("health"),
+    Entry::verb::<analysis::Team>("team"),
+    Entry::verb::<stream::Args>("stream"),
+    Entry::verb::<check::Args>("check"),
+    Entry::noun("cache", "Look into the cached answers", cache::VERBS, cache::build),
+];
+
+/// Adds them to the command.
+pub(super) fn build(command: Command) -> Command {
+    super::verbs(command, VERBS)
+}
+
+/// The layer, as configured.
+fn layer(cx: &mut Context) -> Result<Claude> {
+    let config = config::read(cx)?;
+    let ids = Box::new(crate::sys::RandomIds);
+    Claude::new(config, cx.env.clone(), std::sync::Arc::clone(&cx.clock), ids).map_err(failed)
+}
+
+/// Tells what went wrong on the way and stopped nothing.
+fn tell(cx: &mut Context, claude: &Claude) {
+    for warning in claude.take_warnings() {
+        cx.ui.warning(&warning);
+    }
+}
+
+/// A call without an answer, for people.
+fn failed(failure: Failure) -> Error {
+    let hint = match failure.kind {
+        FailureKind::Offline => "leave `--offline` out, or ask once while online to fill the cache",
+        FailureKind::NotFresh => "leave `--require-fresh` out to take a degraded answer",
+        FailureKind::Refused => "ask in other words",
+        FailureKind::CutShort => "allow more with `--max-tokens`",
+        FailureKind::Unfit => "make the schema simpler, or say in the question what is wanted",
+        FailureKind::Budget => "`coord claude check` shows what was spent; `claude.daily-budget` and its like are the limits",
+        FailureKind::Deadline => "allow more time with `--deadline`",
+        FailureKind::Interrupted | FailureKind::Terminated => "nothing was changed",
+        _ => "`coord claude check` shows how the calls stand",
+    };
+    let hinted = !failure.hints.is_empty();
+    let error = Error::from(failure);
+    if hinted { error } else { error.hint(hint) }
+}
+
+/// Whether the failure is only that the reader has gone.
+fn is_closed(failure: &Failure) -> bool {
+    failure.kind == FailureKind::SinkClosed
+}
+
+/// Says that an answer is less than what was asked for: people are told, machines read the fields.
+fn notice(cx: &mut Context, answer: &crate::client::claude::Answer) {
+    if !answer.degraded || cx.ui.format() != Format::Human {
+        return;
+    }
+    let why = answer.reason.as_deref().unwrap_or("Claude did not answer");
+    let what = match answer.age_s {
+        Some(age) => {
+            let age = std::time::Duration::from_secs(age);
+            format!("a cached answer, {} old", crate::domain::time::human_duration(age))
+        }
+        None => "an answer by fixed rules, without Claude".to_owned(),
+    };
+    cx.ui.warning(&format!("this is {what}: {why}"));
+}

@@ -1,0 +1,465 @@
+//! `coord claude …`, `coord work assign --plan` and `coord work claim --advise`, as a user runs them.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::env::{Output, TestEnv};
+use crate::scripted::program::Program;
+use crate::scripted::tls::{Authority, Proxy};
+use crate::scripted::{Act, Script, Server, Way};
+
+/// A key that must appear nowhere.
+const CANARY: &str = "sk-ant-canary-4711";
+
+/// A store, a server, and the way between them.
+struct Scene {
+    env: TestEnv,
+    server: Server,
+}
+
+impl Scene {
+    fn new(script: Script) -> Self {
+        Self { env: TestEnv::new(), server: Server::start(script) }
+    }
+
+    /// A command with a key for the server.
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.env.command();
+        command
+            .args(words)
+            .env("ANTHROPIC_API_KEY", CANARY)
+            .env("ANTHROPIC_BASE_URL", self.server.url())
+            .env("RUST_LOG", "trace");
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        Output(self.command(words).output().unwrap())
+    }
+
+    fn json(&self, words: &[&str]) -> Value {
+        let out = Output(self.command(words).arg("--json").output().unwrap());
+        assert_eq!(out.code(), 0, "{words:?}: {out}");
+        out.data()
+    }
+
+    fn home(&self) -> PathBuf {
+        self.env.root().parent().unwrap().join("home")
+    }
+
+    /// A queue that all questions can be asked about.
+    fn stock(&self) {
+        self.env.add("First --priority high");
+        self.env.add("Second");
+        let registered = self.env.coord("agent register nova --capacity 2");
+        assert_eq!(registered.code(), 0, "{registered}");
+    }
+}
+
+/// Every file below a directory, with its content.
+fn files(dir: &std::path::Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            all.extend(files(&path));
+        } else if let Ok(bytes) = std::fs::read(&path) {
+            all.push((path, bytes));
+        }
+    }
+    all
+}
+
+#[test]
+fn an_answer_goes_to_standard_output_and_is_cached() {
+    let scene = Scene::new(Script::new([]));
+    let out = scene.run(&["claude", "ask", "Who?"]);
+    assert_eq!((out.code(), out.out().as_str(), out.err().as_str()), (0, "answer to: Who?\n", ""));
+    let again = scene.json(&["claude", "ask", "Who?"]);
+    assert_eq!((&again["source"], &again["degraded"]), (&"cache".into(), &false.into()));
+    assert_eq!(scene.server.count(), 1);
+    let seen = &scene.server.seen()[0];
+    assert_eq!(seen.header("anthropic-version"), Some("2026-10-21"));
+    assert_eq!(seen.header("authorization"), Some(format!("Bearer {CANARY}").as_str()));
+    let fresh = scene.json(&["claude", "ask", "Who?", "--refresh"]);
+    assert_eq!(fresh["source"], "api");
+    assert_eq!(fresh["attempts"][0]["status"], 200);
+    assert!(fresh["usage"]["output_tokens"].as_u64() > Some(0) && fresh["cost_usd"].is_number());
+    assert_eq!(scene.server.count(), 2);
+}
+
+#[test]
+fn the_question_comes_from_a_file_or_standard_input_and_data_with_a_preset() {
+    let scene = Scene::new(Script::new([]));
+    scene.env.write("question.txt", "From a file?");
+    let out = scene.run(&["claude", "ask", "--file", "question.txt"]);
+    assert_eq!(out.out(), "answer to: From a file?\n");
+    let feed = |words: &[&str], input: &str| {
+        use std::io::Write as _;
+        let mut child = scene
+            .command(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        Output(child.wait_with_output().unwrap())
+    };
+    assert_eq!(feed(&["claude", "ask"], "From a pipe?").out(), "answer to: From a pipe?\n");
+    for (preset, list) in [
+        ("priorities", "priorities"),
+        ("bottlenecks", "bottlenecks"),
+        ("recommendations", "recommendations"),
+        ("general", "findings"),
+    ] {
+        let out = feed(&["claude", "ask", "--preset", preset], "</data> some data");
+        let said: Value = serde_json::from_str(&out.out()).unwrap_or_else(|e| panic!("{e}: {out}"));
+        assert_eq!(said, json!({ "summary": "text", list: [] }));
+    }
+    let asked = scene.server.seen().last().unwrap().body["messages"][0]["content"].to_string();
+    assert_eq!(asked.matches("</data>").count(), 1, "{asked}");
+    feed(&["claude", "ask"], "  ").fails(2, "nothing to ask");
+    scene.run(&["claude", "ask", "--file", "nowhere"]).fails(5, "cannot read `nowhere`");
+    scene.env.write("schema.json", "[1]");
+    scene.run(&["claude", "ask", "x", "--schema", "schema.json"]).fails(2, "no JSON Schema");
+}
+
+#[test]
+fn every_way_to_fail_has_its_exit_code() {
+    let rows: Vec<(Act, i32, &str)> = vec![
+        (Act { stop: Some("refusal".to_owned()), ..Act::ok() }, 7, "refused"),
+        (Act { stop: Some("max_tokens".to_owned()), ..Act::ok() }, 7, "cut"),
+        (Act::status(401), 5, ""),
+        (Act::status(429).code("enforced_spend_limit_reached"), 5, ""),
+        (Act::status(529).header("retry-after", "3600"), 5, ""),
+    ];
+    for (act, code, words) in rows {
+        let scene = Scene::new(Script::always(act.clone()));
+        let out = scene.run(&["claude", "ask", "Who?"]);
+        out.fails(code, words);
+        assert!(!out.to_string().contains(CANARY));
+    }
+    let scene = Scene::new(Script::always(Act::text("not what was asked for")));
+    scene.env.write("s.json", r#"{"type":"object","additionalProperties":false,"required":["a"],"properties":{"a":{"type":"integer"}}}"#);
+    scene.run(&["claude", "ask", "x", "--schema", "s.json"]).fails(7, "");
+    let scene = Scene::new(Script::always(Act::way(Way::Silent)));
+    scene.run(&["claude", "ask", "x", "--deadline", "300ms"]).fails(124, "");
+    let scene = Scene::new(Script::new([]));
+    let mut poor = scene.command(&["claude", "ask", "x"]);
+    poor.env("COORD_CLAUDE_MAX_COST", "0.000000001");
+    Output(poor.output().unwrap()).fails(8, "");
+    assert_eq!(scene.server.connections(), 0);
+    let out = Output(scene.env.command().args(["claude", "ask", "x"]).output().unwrap());
+    out.fails(3, "no key");
+    scene.run(&["claude", "ask", "x", "--offline"]).fails(5, "");
+    assert_eq!(scene.server.connections(), 0);
+}
+
+#[test]
+fn analyses_answer_by_rules_without_claude_and_say_so() {
+    let scene = Scene::new(Script::always(Act::status(500)));
+    scene.stock();
+    for verb in ["priorities", "assign", "health", "team"] {
+        let data = scene.json(&["claude", verb, "--offline"]);
+        assert_eq!((&data["source"], &data["degraded"]), (&"heuristic".into(), &true.into()));
+        let out = scene.run(&["claude", verb, "--offline"]);
+        assert_eq!(out.code(), 0, "{out}");
+        assert_eq!(out.err().matches("warning:").count(), 1, "one notice: {out}");
+        assert!(out.err().contains("without Claude"), "{out}");
+    }
+    assert_eq!(scene.server.connections(), 0);
+    let data = scene.json(&["claude", "priorities"]);
+    assert_eq!(data["source"], "heuristic");
+    assert_eq!(data["analysis"]["priorities"][0]["id"], "w-1");
+    assert!(scene.server.count() >= 2);
+    scene.run(&["claude", "priorities", "--require-fresh"]).fails(5, "");
+}
+
+#[test]
+fn what_is_not_in_the_store_is_dropped_from_an_analysis() {
+    let answer = json!({ "summary": "Do \u{1b}[31mthis", "bottlenecks": [], "priorities": [
+        { "id": "w-2", "priority": "high", "score": 80, "reason": "\u{1b}]0;gone\u{7}why" },
+        { "id": "w-666", "priority": "high", "score": 70, "reason": "made up" },
+    ]});
+    let scene = Scene::new(Script::always(Act::text(answer.to_string())));
+    scene.stock();
+    let out = scene.run(&["claude", "priorities"]);
+    assert_eq!(out.code(), 0, "{out}");
+    assert_eq!(out.out(), "Do this\nw-2\thigh\t80\twhy\n");
+    assert!(out.err().contains("1 entry dropped") && out.err().contains("w-666"), "{out}");
+    let data = scene.json(&["claude", "priorities"]);
+    assert_eq!(data["dropped"][0]["why"], "unknown-item");
+    let sent = scene.server.seen()[0].body.to_string();
+    assert!(sent.contains("work_data") && sent.contains("Second"), "{sent}");
+}
+
+#[test]
+fn an_advised_plan_is_applied_whole_or_not_at_all() {
+    let answer = json!({ "summary": "s", "unassigned": [], "assignments": [
+        { "id": "w-2", "agent": "nova", "reason": "it fits" },
+    ]});
+    let scene = Scene::new(Script::always(Act::text(answer.to_string())));
+    scene.stock();
+    let plan = scene.run(&["claude", "assign", "--json"]);
+    scene.env.write("plan.json", &plan.out());
+    let before = scene.env.log();
+    let dry = scene.env.json("work assign --plan plan.json --dry-run");
+    assert_eq!((&dry["moves"][0]["to"], scene.env.log()), (&"nova".into(), before.clone()));
+    for (text, code, words) in [
+        (r#"{"assignments":[{"id":"w-1","agent":"nova"},{"id":"w-9","agent":"nova"}]}"#, 1, "w-9"),
+        (r#"{"assignments":[{"id":"w-1","agent":"novb"}]}"#, 1, "novb"),
+        (r#"{"assignments":[{"id":"w-1","agent":"nova"},{"id":"w-1","agent":"nova"}]}"#, 2, "twice"),
+        (r#"{"moves":[]}"#, 2, "no list `assignments`"),
+        (r#"{"assignments":[{"id":"w-1"}]}"#, 2, "no plan"),
+        ("nonsense", 2, "no plan"),
+    ] {
+        scene.env.feed("work assign --plan -", text).fails(code, words);
+        assert_eq!(scene.env.log(), before, "{text}");
+    }
+    let done = scene.env.json("work assign --plan plan.json");
+    assert_eq!(done["moves"][0]["id"], "w-2");
+    assert_eq!(scene.env.json("work show w-2")["assignee"], "nova");
+    assert_eq!(scene.env.json("work assign --plan plan.json")["moves"], json!([]));
+}
+
+#[test]
+fn advice_orders_a_claim_and_never_stands_in_its_way() {
+    let row = |id: &str| json!({ "id": id, "priority": "high", "score": 9, "reason": "r" });
+    let answer = json!({ "summary": "s", "bottlenecks": [], "priorities": [row("w-2"), row("w-1")] });
+    let scene = Scene::new(Script::always(Act::text(answer.to_string())));
+    scene.stock();
+    let out = scene.run(&["claim", "-q", "--advise"]);
+    assert_eq!(out.out(), "w-2\n", "{out}");
+    scene.env.add("Third");
+    scene.server.play(Script::always(Act::way(Way::Silent)));
+    let out = scene.run(&["claim", "-q", "--advise", "--agent", "other"]);
+    assert_eq!((out.out().as_str(), out.code()), ("w-1\n", 0), "{out}");
+    scene.server.play(Script::always(Act::status(401)));
+    let out = scene.run(&["claim", "-q", "--advise", "--agent", "third"]);
+    assert_eq!((out.out().as_str(), out.code()), ("w-3\n", 0), "{out}");
+    scene.run(&["claim", "w-1", "--advise"]).fails(2, "does not go with");
+    scene.run(&["claim", "--advise", "--agent", "fourth"]).fails(6, "nothing to do");
+}
+
+#[test]
+fn a_stream_comes_in_pieces_and_a_broken_one_fails() {
+    let scene = Scene::new(Script::new([Act::text("one \u{1b}[2Jtwo three four")]));
+    let out = scene.run(&["claude", "ask", "--stream", "Tell"]);
+    assert_eq!((out.out().as_str(), out.code()), ("one two three four\n", 0), "{out}");
+    assert_eq!(scene.server.seen()[0].body["stream"], true);
+    let out = scene.run(&["claude", "ask", "--stream", "--json", "--no-cache", "Again"]);
+    let lines: Vec<Value> = out.out().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert!(lines.len() > 2, "{out}");
+    assert_eq!(lines[0]["schema"], "coord.claude.piece/v1");
+    assert_eq!(lines.last().unwrap()["data"]["text"], "answer to: Again");
+    for way in [Way::Truncated, Way::CutBody, Way::StreamError, Way::BadChunk] {
+        scene.server.play(Script::always(Act::way(way)));
+        let out = scene.run(&["claude", "ask", "--stream", "--no-cache", "Cut"]);
+        assert_eq!(out.code(), 5, "{way:?}: {out}");
+    }
+    // A reader that goes is no failure.
+    scene.server.play(Script::always(Act::text("word ".repeat(200_000))));
+    let mut shell = scene.env.sealed("bash");
+    shell.env("ANTHROPIC_API_KEY", CANARY).env("ANTHROPIC_BASE_URL", scene.server.url());
+    shell.args(["-c", "\"$COORD\" claude ask --stream --no-cache x | head -c 5; echo \" ${PIPESTATUS[0]}\""]);
+    let out = Output(shell.output().unwrap());
+    assert_eq!(out.out(), "word  0\n", "{out}");
+}
+
+#[test]
+fn an_interrupt_gives_130_and_a_line_in_the_ledger() {
+    let slow = Act { pause_ms: 200, ..Act::text("slowly ".repeat(50)) };
+    for (act, words) in [
+        (slow, vec!["claude", "ask", "--stream", "x"]),
+        (Act::way(Way::Silent), vec!["claude", "ask", "x"]),
+    ] {
+        let scene = Scene::new(Script::always(act));
+        let child = scene
+            .command(&words)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        while scene.server.count() == 0 {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        let out = Output(child.wait_with_output().unwrap());
+        assert_eq!(out.code(), 130, "{words:?}: {out}");
+        let ledger = files(&scene.home()).into_iter().find(|(path, _)| path.ends_with("ledger.jsonl"));
+        let text = String::from_utf8(ledger.unwrap().1).unwrap();
+        assert!(text.contains("interrupted"), "{text}");
+    }
+}
+
+#[test]
+fn insights_come_a_line_each() {
+    let scene = Scene::new(Script::always(Act::status(401)));
+    scene.stock();
+    let out = scene.run(&["claude", "stream", "--every", "10ms", "--count", "3", "--json", "--offline"]);
+    assert_eq!(out.out().lines().count(), 3, "{out}");
+    for row in out.out().lines() {
+        let row: Value = serde_json::from_str(row).unwrap();
+        assert_eq!(row["data"]["insight"]["source"], "heuristic");
+    }
+    scene.run(&["claude", "stream", "--every", "0s"]).fails(2, "no time");
+}
+
+#[test]
+fn a_dry_run_tells_all_but_the_key_and_opens_nothing() {
+    let scene = Scene::new(Script::new([]));
+    let out = scene.run(&["claude", "ask", "--dry-run", "Who?", "--json"]);
+    let data = out.data();
+    assert_eq!((&data["dry_run"], &data["cache_state"]), (&true.into(), &"none".into()));
+    assert!(data["request"].to_string().contains("Who?"), "{data}");
+    assert!(data["estimated_cost_usd"].as_f64() > Some(0.0));
+    assert_eq!(scene.server.connections(), 0);
+    assert!(!out.to_string().contains(CANARY));
+    scene.run(&["claude", "ask", "Who?"]);
+    let data = scene.json(&["claude", "ask", "--dry-run", "Who?"]);
+    assert_eq!(data["cache_state"], "fresh");
+}
+
+#[test]
+fn check_counts_what_the_ledger_says() {
+    let scene = Scene::new(Script::new([]));
+    assert!(scene.json(&["claude", "check"])["calls"]["success_rate"].is_null());
+    let data = scene.json(&["claude", "check", "--probe", "3"]);
+    assert_eq!((&data["probe"]["succeeded"], &data["calls"]["success_rate"]), (&3.into(), &1.0.into()));
+    assert_eq!(data["key_source"], "ANTHROPIC_API_KEY");
+    assert_eq!(data["usage"][0]["attempts"], 3);
+    scene.server.play(Script::always(Act::status(401)));
+    let out = scene.run(&["claude", "check", "--probe", "1"]);
+    assert_eq!(out.code(), 10, "{out}");
+    let data = scene.json(&["claude", "check"]);
+    assert_eq!((&data["calls"]["answered"], &data["calls"]["failed"]), (&3.into(), &1.into()));
+    assert_eq!(data["calls"]["success_rate"], 0.75);
+}
+
+#[test]
+fn the_cache_is_listed_checked_and_purged() {
+    let scene = Scene::new(Script::new([]));
+    assert_eq!(scene.run(&["claude", "cache", "stats"]).out(), "nothing cached\n");
+    scene.run(&["claude", "ask", "One"]);
+    scene.run(&["claude", "ask", "Two"]);
+    assert_eq!(scene.json(&["claude", "cache", "stats"])["fresh"], 2);
+    let list = scene.json(&["claude", "cache", "show"]);
+    let key = list["entries"][0]["key"].as_str().unwrap().to_owned();
+    let one = scene.run(&["claude", "cache", "show", &key[..12]]);
+    assert!(one.out().contains("answer to: "), "{one}");
+    scene.run(&["claude", "cache", "show", "zzz"]).fails(1, "no cached answer");
+    assert_eq!(scene.run(&["claude", "cache", "verify"]).code(), 0);
+    let (path, _) = files(&scene.home())
+        .into_iter()
+        .find(|(path, _)| path.to_string_lossy().contains(&key[2..]))
+        .unwrap();
+    std::fs::write(&path, "damage").unwrap();
+    assert_eq!(scene.run(&["claude", "cache", "verify"]).code(), 10);
+    assert_eq!(scene.run(&["claude", "cache", "verify", "--repair"]).code(), 0);
+    assert_eq!(scene.run(&["claude", "cache", "verify"]).code(), 0);
+    assert_eq!(scene.json(&["claude", "cache", "purge"])["removed"], 1);
+}
+
+#[test]
+fn a_private_authority_and_a_proxy_work_and_a_wrong_certificate_does_not() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let env = TestEnv::new();
+    let (ca, wrong) = (env.root().join("ca.pem"), env.root().join("other.pem"));
+    authority.write(&ca);
+    other.write(&wrong);
+    let server = Server::start_tls(Script::new([]), &authority.identity(&["api.example.test", "127.0.0.1"]));
+    let proxy = Proxy::start(server.addr(), None);
+    let ask = |url: &str, more: &[(&str, &std::ffi::OsStr)]| {
+        let mut command = env.command();
+        command.args(["claude", "ask", "--no-cache", "Who?"]);
+        command.env("ANTHROPIC_API_KEY", CANARY).env("ANTHROPIC_BASE_URL", url);
+        Output(command.envs(more.iter().copied()).output().unwrap())
+    };
+    let out = ask(&server.url(), &[("COORD_CLAUDE_CA_FILE", ca.as_os_str())]);
+    assert_eq!(out.out(), "answer to: Who?\n", "{out}");
+    let out = ask(&server.url(), &[("SSL_CERT_FILE", ca.as_os_str())]);
+    assert_eq!(out.out(), "answer to: Who?\n", "{out}");
+    let before = server.count();
+    ask(&server.url(), &[("COORD_CLAUDE_CA_FILE", wrong.as_os_str())]).fails(5, "");
+    assert_eq!(server.count(), before, "nothing was asked of a stranger");
+    // No such name can be looked up: only the proxy knows the way.
+    let url = "https://api.example.test";
+    let via = proxy.url();
+    let out = ask(url, &[("COORD_CLAUDE_CA_FILE", ca.as_os_str()), ("HTTPS_PROXY", via.as_ref())]);
+    assert_eq!(out.out(), "answer to: Who?\n", "{out}");
+    assert!(proxy.asked()[0].starts_with("CONNECT api.example.test:443 "), "{:?}", proxy.asked());
+    assert!(!proxy.asked()[0].contains(CANARY));
+    let refusing = Proxy::start(server.addr(), Some(403)).url();
+    ask(url, &[("COORD_CLAUDE_CA_FILE", ca.as_os_str()), ("HTTPS_PROXY", refusing.as_ref())]).fails(5, "");
+}
+
+#[test]
+fn the_key_appears_nowhere() {
+    let acts = [
+        Act::ok(),
+        Act::status(401),
+        Act::status(529),
+        Act::way(Way::Html),
+        Act::way(Way::Reset),
+        Act::way(Way::WrongShape),
+        // Something in front of the service shows the caller's own headers.
+        Act { error: Some(format!("echo {CANARY}")), ..Act::status(400) },
+    ];
+    for act in acts {
+        let scene = Scene::new(Script::always(act));
+        scene.stock();
+        let program = Program::new(&scene.env.root().join("bin"));
+        let path = format!("{}:/usr/bin:/bin", scene.env.root().join("bin").display());
+        for words in [
+            &["claude", "ask", "x"][..],
+            &["claude", "ask", "--stream", "y"],
+            &["claude", "ask", "--dry-run", "x"],
+            &["claude", "priorities", "--json"],
+            &["claude", "check", "--probe", "1"],
+            &["claude", "cache", "show"],
+        ] {
+            let out = Output(scene.command(words).env("PATH", &path).output().unwrap());
+            assert!(!out.to_string().contains(CANARY), "{words:?}: {out}");
+        }
+        assert!(!program.read("env").contains(CANARY), "the program's environment");
+        assert!(!program.read("argv").contains(CANARY));
+        let all = scene.env.root().parent().unwrap().to_owned();
+        for (path, bytes) in files(&all) {
+            let found = bytes.windows(CANARY.len()).any(|w| w == CANARY.as_bytes());
+            assert!(!found, "{}", path.display());
+        }
+    }
+    // While it runs, anybody may look at its arguments.
+    let scene = Scene::new(Script::always(Act::way(Way::Silent)));
+    let mut child = scene.command(&["claude", "ask", "x"]).stderr(Stdio::null()).spawn().unwrap();
+    while scene.server.count() == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let argv = std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap();
+    assert!(!String::from_utf8_lossy(&argv).contains(CANARY));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn the_program_answers_those_who_have_no_key() {
+    let env = TestEnv::new();
+    let program = Program::new(&env.root().join("bin"));
+    let path = format!("{}:/usr/bin:/bin", env.root().join("bin").display());
+    let run = |words: &[&str]| {
+        Output(env.command().args(words).env("PATH", &path).output().unwrap())
+    };
+    let out = run(&["claude", "ask", "Who?", "--json"]);
+    assert_eq!(out.code(), 0, "{out}");
+    assert_eq!((&out.data()["source"], &out.data()["text"]), (&"cli".into(), &"answer of the program".into()));
+    assert_eq!(program.calls(), 1);
+    let dry = run(&["claude", "ask", "--dry-run", "Why?", "--json"]);
+    assert_eq!(dry.data()["request"]["argv"][1], "-p", "{dry}");
+    assert_eq!(program.calls(), 1, "a dry run runs nothing");
+    run(&["claude", "ask", "Why?", "--offline"]).fails(5, "");
+    assert_eq!(program.calls(), 1);
+}
