@@ -38,6 +38,12 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
     text[..end].lines().filter(|line| !line.trim_start().starts_with("//"))
 }
 
+/// Whether a line names a module, and not one whose name merely begins so.
+fn names(line: &str, module: &str) -> bool {
+    let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    line.match_indices(module).any(|(at, _)| ends(&line[at + module.len()..]))
+}
+
 #[test]
 fn layers_only_look_down() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -46,7 +52,7 @@ fn layers_only_look_down() {
         visit(&src.join(layer), &mut |path, text| {
             seen += 1;
             for line in code(text) {
-                let up = others.iter().any(|other| line.contains(&format!("crate::{other}")));
+                let up = others.iter().any(|other| names(line, &format!("crate::{other}")));
                 let impure = *layer == "domain" && IMPURE.iter().any(|word| line.contains(word));
                 if up || impure {
                     wrong.push(format!("{}: {}", path.display(), line.trim()));

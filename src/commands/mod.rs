@@ -38,7 +38,12 @@ pub(crate) const NOUNS: &[Entry] = &[
     Entry::noun("work", "Queue, claim and finish work", work::VERBS, work::build),
     Entry::noun("agent", "Register agents, watch them, work as one", agent::VERBS, agent::build),
     Entry::noun("swarm", "Run many workers under one supervisor", swarm::VERBS, swarm::build),
-    Entry::noun("claude", "Ask Claude, with retries, a cache and a budget", claude::VERBS, claude::build),
+    Entry::noun(
+        "claude",
+        "Ask Claude, with retries, a cache and a budget",
+        claude::VERBS,
+        claude::build,
+    ),
     Entry::noun("lock", "Hold a named lock around any program", lock::VERBS, lock::build),
     Entry::verb::<init::Args>("init"),
     Entry::verb::<import::Args>("import"),

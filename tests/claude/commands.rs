@@ -211,7 +211,11 @@ fn an_advised_plan_is_applied_whole_or_not_at_all() {
     for (text, code, words) in [
         (r#"{"assignments":[{"id":"w-1","agent":"nova"},{"id":"w-9","agent":"nova"}]}"#, 1, "w-9"),
         (r#"{"assignments":[{"id":"w-1","agent":"novb"}]}"#, 1, "novb"),
-        (r#"{"assignments":[{"id":"w-1","agent":"nova"},{"id":"w-1","agent":"nova"}]}"#, 2, "twice"),
+        (
+            r#"{"assignments":[{"id":"w-1","agent":"nova"},{"id":"w-1","agent":"nova"}]}"#,
+            2,
+            "twice",
+        ),
         (r#"{"moves":[]}"#, 2, "no list `assignments`"),
         (r#"{"assignments":[{"id":"w-1"}]}"#, 2, "no plan"),
         ("nonsense", 2, "no plan"),
@@ -228,7 +232,8 @@ fn an_advised_plan_is_applied_whole_or_not_at_all() {
 #[test]
 fn advice_orders_a_claim_and_never_stands_in_its_way() {
     let row = |id: &str| json!({ "id": id, "priority": "high", "score": 9, "reason": "r" });
-    let answer = json!({ "summary": "s", "bottlenecks": [], "priorities": [row("w-2"), row("w-1")] });
+    let answer =
+        json!({ "summary": "s", "bottlenecks": [], "priorities": [row("w-2"), row("w-1")] });
     let scene = Scene::new(Script::always(Act::text(answer.to_string())));
     scene.stock();
     let out = scene.run(&["claim", "-q", "--advise"]);
@@ -264,7 +269,10 @@ fn a_stream_comes_in_pieces_and_a_broken_one_fails() {
     scene.server.play(Script::always(Act::text("word ".repeat(200_000))));
     let mut shell = scene.env.sealed("bash");
     shell.env("ANTHROPIC_API_KEY", CANARY).env("ANTHROPIC_BASE_URL", scene.server.url());
-    shell.args(["-c", "\"$COORD\" claude ask --stream --no-cache x | head -c 5; echo \" ${PIPESTATUS[0]}\""]);
+    shell.args([
+        "-c",
+        "\"$COORD\" claude ask --stream --no-cache x | head -c 5; echo \" ${PIPESTATUS[0]}\"",
+    ]);
     let out = Output(shell.output().unwrap());
     assert_eq!(out.out(), "word  0\n", "{out}");
 }
@@ -277,12 +285,8 @@ fn an_interrupt_gives_130_and_a_line_in_the_ledger() {
         (Act::way(Way::Silent), vec!["claude", "ask", "x"]),
     ] {
         let scene = Scene::new(Script::always(act));
-        let child = scene
-            .command(&words)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let child =
+            scene.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         while scene.server.count() == 0 {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
@@ -290,7 +294,8 @@ fn an_interrupt_gives_130_and_a_line_in_the_ledger() {
         assert!(kill.success());
         let out = Output(child.wait_with_output().unwrap());
         assert_eq!(out.code(), 130, "{words:?}: {out}");
-        let ledger = files(&scene.home()).into_iter().find(|(path, _)| path.ends_with("ledger.jsonl"));
+        let ledger =
+            files(&scene.home()).into_iter().find(|(path, _)| path.ends_with("ledger.jsonl"));
         let text = String::from_utf8(ledger.unwrap().1).unwrap();
         assert!(text.contains("interrupted"), "{text}");
     }
@@ -300,7 +305,8 @@ fn an_interrupt_gives_130_and_a_line_in_the_ledger() {
 fn insights_come_a_line_each() {
     let scene = Scene::new(Script::always(Act::status(401)));
     scene.stock();
-    let out = scene.run(&["claude", "stream", "--every", "10ms", "--count", "3", "--json", "--offline"]);
+    let out =
+        scene.run(&["claude", "stream", "--every", "10ms", "--count", "3", "--json", "--offline"]);
     assert_eq!(out.out().lines().count(), 3, "{out}");
     for row in out.out().lines() {
         let row: Value = serde_json::from_str(row).unwrap();
@@ -319,7 +325,7 @@ fn a_dry_run_tells_all_but_the_key_and_opens_nothing() {
     assert!(data["estimated_cost_usd"].as_f64() > Some(0.0));
     assert_eq!(scene.server.connections(), 0);
     assert!(!out.to_string().contains(CANARY));
-    scene.run(&["claude", "ask", "Who?"]);
+    let _ = scene.run(&["claude", "ask", "Who?"]);
     let data = scene.json(&["claude", "ask", "--dry-run", "Who?"]);
     assert_eq!(data["cache_state"], "fresh");
 }
@@ -329,7 +335,10 @@ fn check_counts_what_the_ledger_says() {
     let scene = Scene::new(Script::new([]));
     assert!(scene.json(&["claude", "check"])["calls"]["success_rate"].is_null());
     let data = scene.json(&["claude", "check", "--probe", "3"]);
-    assert_eq!((&data["probe"]["succeeded"], &data["calls"]["success_rate"]), (&3.into(), &1.0.into()));
+    assert_eq!(
+        (&data["probe"]["succeeded"], &data["calls"]["success_rate"]),
+        (&3.into(), &1.0.into())
+    );
     assert_eq!(data["key_source"], "ANTHROPIC_API_KEY");
     assert_eq!(data["usage"][0]["attempts"], 3);
     scene.server.play(Script::always(Act::status(401)));
@@ -344,8 +353,8 @@ fn check_counts_what_the_ledger_says() {
 fn the_cache_is_listed_checked_and_purged() {
     let scene = Scene::new(Script::new([]));
     assert_eq!(scene.run(&["claude", "cache", "stats"]).out(), "nothing cached\n");
-    scene.run(&["claude", "ask", "One"]);
-    scene.run(&["claude", "ask", "Two"]);
+    let _ = scene.run(&["claude", "ask", "One"]);
+    let _ = scene.run(&["claude", "ask", "Two"]);
     assert_eq!(scene.json(&["claude", "cache", "stats"])["fresh"], 2);
     let list = scene.json(&["claude", "cache", "show"]);
     let key = list["entries"][0]["key"].as_str().unwrap().to_owned();
@@ -371,7 +380,8 @@ fn a_private_authority_and_a_proxy_work_and_a_wrong_certificate_does_not() {
     let (ca, wrong) = (env.root().join("ca.pem"), env.root().join("other.pem"));
     authority.write(&ca);
     other.write(&wrong);
-    let server = Server::start_tls(Script::new([]), &authority.identity(&["api.example.test", "127.0.0.1"]));
+    let server =
+        Server::start_tls(Script::new([]), &authority.identity(&["api.example.test", "127.0.0.1"]));
     let proxy = Proxy::start(server.addr(), None);
     let ask = |url: &str, more: &[(&str, &std::ffi::OsStr)]| {
         let mut command = env.command();
@@ -394,7 +404,8 @@ fn a_private_authority_and_a_proxy_work_and_a_wrong_certificate_does_not() {
     assert!(proxy.asked()[0].starts_with("CONNECT api.example.test:443 "), "{:?}", proxy.asked());
     assert!(!proxy.asked()[0].contains(CANARY));
     let refusing = Proxy::start(server.addr(), Some(403)).url();
-    ask(url, &[("COORD_CLAUDE_CA_FILE", ca.as_os_str()), ("HTTPS_PROXY", refusing.as_ref())]).fails(5, "");
+    ask(url, &[("COORD_CLAUDE_CA_FILE", ca.as_os_str()), ("HTTPS_PROXY", refusing.as_ref())])
+        .fails(5, "");
 }
 
 #[test]
@@ -450,12 +461,14 @@ fn the_program_answers_those_who_have_no_key() {
     let env = TestEnv::new();
     let program = Program::new(&env.root().join("bin"));
     let path = format!("{}:/usr/bin:/bin", env.root().join("bin").display());
-    let run = |words: &[&str]| {
-        Output(env.command().args(words).env("PATH", &path).output().unwrap())
-    };
+    let run =
+        |words: &[&str]| Output(env.command().args(words).env("PATH", &path).output().unwrap());
     let out = run(&["claude", "ask", "Who?", "--json"]);
     assert_eq!(out.code(), 0, "{out}");
-    assert_eq!((&out.data()["source"], &out.data()["text"]), (&"cli".into(), &"answer of the program".into()));
+    assert_eq!(
+        (&out.data()["source"], &out.data()["text"]),
+        (&"cli".into(), &"answer of the program".into())
+    );
     assert_eq!(program.calls(), 1);
     let dry = run(&["claude", "ask", "--dry-run", "Why?", "--json"]);
     assert_eq!(dry.data()["request"]["argv"][1], "-p", "{dry}");

@@ -143,9 +143,11 @@ impl<const K: usize> View for Analysis<K> {
         let said = &self.0.analysis;
         let word = |value: &Value| match value {
             Value::String(text) => line(text).into_owned(),
-            Value::Array(all) => {
-                all.iter().map(|v| line(v.as_str().unwrap_or_default()).into_owned()).collect::<Vec<_>>().join(" ")
-            }
+            Value::Array(all) => all
+                .iter()
+                .map(|v| line(v.as_str().unwrap_or_default()).into_owned())
+                .collect::<Vec<_>>()
+                .join(" "),
             other => other.to_string(),
         };
         writeln!(out, "{}", word(&said["summary"]))?;
@@ -153,9 +155,10 @@ impl<const K: usize> View for Analysis<K> {
             writeln!(out, "score {score}, {}", word(&said["status"]))?;
         }
         let lists: &[(&str, &[&str])] = match KINDS[K] {
-            Kind::Priorities => {
-                &[("priorities", &["id", "priority", "score", "reason"]), ("bottlenecks", &["id", "reason"])]
-            }
+            Kind::Priorities => &[
+                ("priorities", &["id", "priority", "score", "reason"]),
+                ("bottlenecks", &["id", "reason"]),
+            ],
             Kind::Assignments => {
                 &[("assignments", &["id", "agent", "reason"]), ("unassigned", &["id", "reason"])]
             }
@@ -172,7 +175,9 @@ impl<const K: usize> View for Analysis<K> {
             }
             let heads = fields.iter().map(|field| {
                 let head = if *field == "utilization_percent" { "USED%" } else { field };
-                let column = Column::new(HEADS.iter().find(|h| h.eq_ignore_ascii_case(head)).copied().unwrap_or(""));
+                let column = Column::new(
+                    HEADS.iter().find(|h| h.eq_ignore_ascii_case(head)).copied().unwrap_or(""),
+                );
                 if *field == "reason" || *field == "action" { column.shrinks() } else { column }
             });
             let mut table = Table::new(heads.collect());
@@ -189,8 +194,8 @@ impl<const K: usize> View for Analysis<K> {
 }
 
 const HEADS: [&str; 11] = [
-    "ID", "PRIORITY", "SCORE", "REASON", "AGENT", "SEVERITY", "SUBJECT", "FINDING", "ACTION", "TEAM",
-    "USED%",
+    "ID", "PRIORITY", "SCORE", "REASON", "AGENT", "SEVERITY", "SUBJECT", "FINDING", "ACTION",
+    "TEAM", "USED%",
 ];
 
 fn show<const K: usize>(cx: &mut Context, reach: &Reach) -> Result<()> {
@@ -220,13 +225,10 @@ impl Scene {
         let agents = store.agents()?;
         let items = store.find(&Query::default())?.items;
         let done = store.summary()?.count(State::Done);
-        let source =
-            domain::Source { items: &items, agents: &agents, done, now, silent_after };
+        let source = domain::Source { items: &items, agents: &agents, done, now, silent_after };
         let facts = Facts::new(&source);
-        let workers: Vec<Worker> = agents
-            .into_iter()
-            .filter_map(|known| Worker::of(known, now, silent_after))
-            .collect();
+        let workers: Vec<Worker> =
+            agents.into_iter().filter_map(|known| Worker::of(known, now, silent_after)).collect();
         let ready = items.iter().filter(|found| found.state() == State::Pending);
         let jobs: Vec<Job> = ready.map(|found| Job::from(&found.item)).collect();
         Ok(Self { facts, plan: route::plan(&jobs, &workers, false, None) })
@@ -271,7 +273,10 @@ impl Scene {
         if !told.dropped.is_empty() {
             let ids: Vec<String> = told.dropped.iter().map(|d| line(&d.id).into_owned()).collect();
             let what = plural(ids.len() as u64, "entry/entries");
-            cx.ui.warning(&format!("{what} dropped, not in the data or not possible: {}", ids.join(", ")));
+            cx.ui.warning(&format!(
+                "{what} dropped, not in the data or not possible: {}",
+                ids.join(", ")
+            ));
         }
         Ok(told)
     }

@@ -178,7 +178,8 @@ impl Verb for Args {
         let signals = guard::signals()?;
         let stop = || signals.take_stop();
         let command = cx.command.clone();
-        let ask = Ask { switches: self.reach.switches(), stop: &stop, ..Ask::new(request, &command) };
+        let ask =
+            Ask { switches: self.reach.switches(), stop: &stop, ..Ask::new(request, &command) };
         if !self.stream {
             let answer = claude.ask(ask);
             super::tell(cx, &claude);

@@ -139,11 +139,8 @@ impl Verb for Show {
         let now = cx.clock.wall();
         let (entries, unreadable) = claude.cache().list();
         super::tell(cx, &claude);
-        let row = |(entry, bytes): (Cached, u64)| Row {
-            age_s: entry.age(now).as_secs(),
-            bytes,
-            entry,
-        };
+        let row =
+            |(entry, bytes): (Cached, u64)| Row { age_s: entry.age(now).as_secs(), bytes, entry };
         let mut rows: Vec<Row> = entries.into_iter().map(row).collect();
         rows.sort_by(|a, b| (a.age_s, &a.entry.key).cmp(&(b.age_s, &b.entry.key)));
         let Some(key) = self.key else {

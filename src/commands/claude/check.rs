@@ -189,8 +189,11 @@ impl Verb for Args {
         let lost = view.probe.as_ref().map_or(0, |probe| probe.calls - probe.succeeded);
         cx.ui.emit(&view)?;
         if lost > 0 {
-            return Err(Error::new(Kind::Problems, format!("{} failed", plural(lost.into(), "probe")))
-                .hint("`coord claude ask --dry-run x` shows what is sent where"));
+            return Err(Error::new(
+                Kind::Problems,
+                format!("{} failed", plural(lost.into(), "probe")),
+            )
+            .hint("`coord claude ask --dry-run x` shows what is sent where"));
         }
         Ok(())
     }

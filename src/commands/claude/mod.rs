@@ -55,7 +55,9 @@ fn failed(failure: Failure) -> Error {
         FailureKind::Refused => "ask in other words",
         FailureKind::CutShort => "allow more with `--max-tokens`",
         FailureKind::Unfit => "make the schema simpler, or say in the question what is wanted",
-        FailureKind::Budget => "`coord claude check` shows what was spent; `claude.daily-budget` and its like are the limits",
+        FailureKind::Budget => {
+            "`coord claude check` shows what was spent; `claude.daily-budget` and its like are the limits"
+        }
         FailureKind::Deadline => "allow more time with `--deadline`",
         FailureKind::Interrupted | FailureKind::Terminated => "nothing was changed",
         _ => "`coord claude check` shows how the calls stand",

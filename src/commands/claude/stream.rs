@@ -49,13 +49,13 @@ pub(super) struct Args {
 
 /// One insight.
 #[derive(JsonSchema, Serialize)]
-struct Insight {
+struct Moment {
     at: String,
     about: &'static str,
     insight: Told,
 }
 
-impl View for Insight {
+impl View for Moment {
     const SCHEMA: &'static str = "coord.claude.stream/v1";
 
     fn human(&self, out: &mut dyn io::Write, _screen: Screen) -> io::Result<()> {
@@ -68,7 +68,7 @@ impl View for Insight {
 const TICK: Duration = Duration::from_millis(50);
 
 impl Verb for Args {
-    const VIEWS: &'static [Shape] = &[Shape::of::<Insight>(), Shape::of::<super::ask::Planned>()];
+    const VIEWS: &'static [Shape] = &[Shape::of::<Moment>(), Shape::of::<super::ask::Planned>()];
 
     fn run(self, cx: &mut Context) -> Result<()> {
         if self.every.is_zero() {
@@ -90,10 +90,9 @@ impl Verb for Args {
         loop {
             let begun = clock.monotonic();
             let scene = Scene::read(cx)?;
-            let insight =
-                scene.analyse(cx, &claude, kind, &self.reach, &|| signals.take_stop())?;
+            let insight = scene.analyse(cx, &claude, kind, &self.reach, &|| signals.take_stop())?;
             let at = rfc3339(clock.wall());
-            cx.ui.emit(&Insight { at, about: kind.as_str(), insight })?;
+            cx.ui.emit(&Moment { at, about: kind.as_str(), insight })?;
             told += 1;
             let next = begun + self.every;
             if self.count.is_some_and(|count| told >= count) || is_over(next) {

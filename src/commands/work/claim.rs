@@ -155,7 +155,9 @@ fn advised(cx: &mut Context, want: &Want) -> Result<Option<Changed>> {
         let want = Want { id: Some(id), ..want.clone() };
         match cx.store()?.claim(&want, &op) {
             Ok(Claimed::Taken(changed)) => return Ok(Some(*changed)),
-            Err(store::Error::Busy { .. } | store::Error::Unknown { .. }) | Ok(_) => return Ok(None),
+            Err(store::Error::Busy { .. } | store::Error::Unknown { .. }) | Ok(_) => {
+                return Ok(None);
+            }
             Err(_) => {}
         }
     }
