@@ -10,7 +10,7 @@ use crate::output::style::{HEADER, LITERAL};
 const GROUPS: &[(&str, &[&str])] = &[
     ("Every day", &["add", "claim", "progress", "complete", "status"]),
     ("Work", &["work", "agent", "swarm", "claude", "lock"]),
-    ("Store", &["init", "verify"]),
+    ("Store", &["init", "env", "config", "verify"]),
     ("Coming from shell scripts", &["import", "compat", "scripts"]),
     ("Try it", &["demo", "bench"]),
     ("Help", &["help"]),
@@ -31,7 +31,9 @@ pub(super) fn apply(cmd: Command) -> Command {
     cmd.help_template(format!(
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{body}{HEADER}Options:{HEADER:#}\n{{options}}{{after-help}}"
     ))
-    .after_help("`coord help COMMAND` tells more; topics: exit-codes, environment, formats, legacy")
+    .after_help(
+        "`coord help COMMAND` tells more; topics: exit-codes, environment, config, formats, legacy",
+    )
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `coord help TOPIC`: what no single command's help can tell.
 
+use std::borrow::Cow;
+
 use crate::error::{Error, Result};
 use crate::output::Ui;
 
@@ -10,10 +12,21 @@ pub(super) struct Topic {
     text: &'static str,
 }
 
+impl Topic {
+    fn body(&self) -> Cow<'static, str> {
+        match self.name {
+            "config" => Cow::Owned(crate::settings::reference()),
+            _ => Cow::Borrowed(self.text),
+        }
+    }
+}
+
 /// Every topic.
 pub(super) const ALL: &[Topic] = &[
     Topic { name: "exit-codes", text: EXIT_CODES },
     Topic { name: "environment", text: ENVIRONMENT },
+    // Made from the table of keys.
+    Topic { name: "config", text: "" },
     Topic { name: "formats", text: FORMATS },
     Topic { name: "legacy", text: LEGACY },
 ];
@@ -25,12 +38,12 @@ pub(super) fn find(name: &str) -> Option<&'static Topic> {
 
 /// Every topic's name and text.
 pub(super) fn texts() -> Vec<(&'static str, String)> {
-    ALL.iter().map(|topic| (topic.name, topic.text.to_owned())).collect()
+    ALL.iter().map(|topic| (topic.name, topic.body().into_owned())).collect()
 }
 
 /// Shows a topic.
 pub(super) fn show(ui: &mut Ui, topic: &Topic) -> Result<()> {
-    ui.page(topic.text).map_err(Error::from)
+    ui.page(&topic.body()).map_err(Error::from)
 }
 
 const EXIT_CODES: &str = "\
@@ -63,6 +76,8 @@ Environment
   COORD_TOKEN        the fencing token of the claim, unless `--token` says so
   COORD_COLOR        auto, always or never; it counts more than NO_COLOR and CLICOLOR_FORCE
   COORD_CONFIG       the user's configuration file instead of the usual one
+  COORD_CACHE_DIR    where answers are kept that can be had again, instead of the usual place
+  COORD_RUNTIME_DIR  where sockets and the like lie, instead of the usual place
   COORD_STORE_SYNC, COORD_STORE_LOCK_TIMEOUT, COORD_WORK_LEASE, COORD_WORK_MAX_ATTEMPTS,
   COORD_AGENT_SILENT_AFTER
                      settings: they count more than configuration files and less than flags
@@ -77,8 +92,10 @@ Environment
   NO_COLOR           if set, no colour
   CLICOLOR_FORCE     if set and not 0, colour even where there is no terminal
   COLUMNS            the width of the terminal
-  XDG_CONFIG_HOME, XDG_STATE_HOME
-                     where the user's configuration and the state without a project lie
+  VISUAL, EDITOR     the editor of `coord config edit`
+  XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_CACHE_HOME, XDG_RUNTIME_DIR
+                     where the user's configuration, the state without a project, the cache and
+                     the runtime files lie
 
 The state directory is the first of: `--dir`, COORD_DIR, COORDINATION_DIR, `.coord` in the nearest
 directory upwards that has one, `.coord` of the main worktree when in a linked git worktree,

@@ -5,8 +5,10 @@ pub(crate) mod bench;
 mod claude;
 pub(crate) mod compat;
 pub(crate) mod complete;
+mod config;
 mod context;
 mod demo;
+mod env;
 mod failure;
 mod guard;
 mod identity;
@@ -46,6 +48,8 @@ pub(crate) const NOUNS: &[Entry] = &[
     ),
     Entry::noun("lock", "Hold a named lock around any program", lock::VERBS, lock::build),
     Entry::verb::<init::Args>("init"),
+    Entry::verb::<env::Args>("env"),
+    Entry::noun("config", "See and change the settings", config::VERBS, config::build),
     Entry::verb::<import::Args>("import"),
     Entry::verb::<verify::Args>("verify"),
     Entry::verb::<compat::Args>("compat"),

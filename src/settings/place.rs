@@ -146,7 +146,7 @@ fn absolute(env: &Env, name: &str) -> Option<PathBuf> {
 }
 
 /// The main worktree, if `cwd` is in a linked one: its `.git` is a file that leads there.
-fn main_worktree(cwd: &Path) -> Option<PathBuf> {
+pub(super) fn main_worktree(cwd: &Path) -> Option<PathBuf> {
     let (top, text) =
         cwd.ancestors().find_map(|above| Some((above, small(&above.join(".git"))?)))?;
     let gitdir = top.join(text.strip_prefix("gitdir:")?.trim());

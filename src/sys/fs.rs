@@ -314,3 +314,33 @@ fn open_error(path: &Path, e: Errno) -> OpenError {
         e => io_error(path, e),
     }
 }
+
+/// Replaces one of the user's own small files, or makes it: a reader sees the old or the new one,
+/// whole. A link is followed, the mode of the old file is kept, directories are made.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    let mut temp = std::ffi::OsString::from(".");
+    temp.push(name);
+    temp.push(format!(".{}", std::process::id()));
+    let temp = parent.join(temp);
+    let options = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).clone();
+    let mut file = options.open(&temp)?;
+    // An odd umask may have taken from the mode what we need ourselves.
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    let mode = path.metadata().map_or(private, |old| old.permissions());
+    let written = file
+        .write_all(bytes)
+        .and_then(|()| file.set_permissions(mode))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| Ok(renameat(CWD, &temp, CWD, &path)?));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temp);
+    }
+    File::open(parent).and_then(|parent| parent.sync_all()).and(written)
+}

@@ -7,8 +7,8 @@ use super::{FileStore, failure, head, log};
 use crate::domain::work::{Found, State};
 use crate::store::Result;
 
-/// How many rows are looked at, and how many made ids are tried: each costs some reads of the index.
-const LOOKS: u32 = 1000;
+/// How many rows are looked at, and how many made ids are tried.
+const LOOKS: u32 = 4000;
 /// How large a log may be that is read whole because its index is not there.
 const SMALL_LOG: u64 = 4 << 20;
 /// How often somebody else's write is borne.
@@ -39,10 +39,6 @@ pub(super) fn run(
 impl Snapshot {
     fn beginning(&self, prefix: &str, states: &[State], limit: usize) -> Result<Vec<Found>> {
         let mut found: Vec<Found> = Vec::new();
-        self.made(prefix, states, limit, &mut found)?;
-        if !found.is_empty() {
-            return Ok(found);
-        }
         // What is active is looked at first: there is little of it, and it is asked for most.
         let sets: &[Set] = if states.contains(&State::Active) {
             &[Set::Active, OPEN[0], OPEN[1], OPEN[2], OPEN[3]]
@@ -75,6 +71,9 @@ impl Snapshot {
                     found.push(item);
                 }
             }
+        }
+        if looks == LOOKS || found.is_empty() {
+            self.made(prefix, states, limit, &mut found)?;
         }
         Ok(found)
     }
