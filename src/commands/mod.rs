@@ -11,6 +11,7 @@ mod demo;
 mod env;
 mod failure;
 mod guard;
+mod health;
 mod identity;
 mod import;
 mod init;
@@ -52,6 +53,8 @@ pub(crate) const NOUNS: &[Entry] = &[
     Entry::noun("config", "See and change the settings", config::VERBS, config::build),
     Entry::verb::<import::Args>("import"),
     Entry::verb::<verify::Args>("verify"),
+    Entry::verb::<health::Args>("health"),
+    Entry::verb::<health::DoctorArgs>("doctor"),
     Entry::verb::<compat::Args>("compat"),
     Entry::noun("scripts", "Count scripts and what replaces them", scripts::VERBS, scripts::build),
     Entry::verb::<demo::Args>("demo"),

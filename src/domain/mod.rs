@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod behaviour;
 pub mod claude;
+pub mod health;
 pub mod legacy;
 pub mod name;
 pub mod scrum;

@@ -10,6 +10,7 @@ mod compat;
 mod complete;
 mod demo;
 mod env;
+mod health;
 mod import;
 mod legacy;
 mod lock;

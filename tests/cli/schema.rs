@@ -71,6 +71,7 @@ const LINES: &[&str] = &[
     "agent remove nova",
     "lock list",
     "verify",
+    "health",
     "compat status",
     "util schema",
     "util schema error",

@@ -18,7 +18,7 @@ use crate::sys::Clock;
 use crate::sys::fs::{Access, Dir};
 
 /// The name of the lock file; it is never renamed or removed.
-const FILE: &str = "lock";
+pub(super) const FILE: &str = "lock";
 
 /// How long to wait, and what then.
 pub(super) struct Patience<'a> {
@@ -133,7 +133,8 @@ impl Lock {
         let _ = file.write_all_at(&text, 0);
     }
 
-    fn holder(mut file: &File) -> Option<Holder> {
+    /// Who signed last.
+    pub(super) fn holder(mut file: &File) -> Option<Holder> {
         let mut text = String::new();
         file.seek(SeekFrom::Start(0)).ok()?;
         file.take(4096).read_to_string(&mut text).ok()?;

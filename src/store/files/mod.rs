@@ -52,6 +52,7 @@ mod keys;
 mod lock;
 mod locks;
 mod log;
+mod observe;
 mod queue;
 mod read;
 mod rebuild;
