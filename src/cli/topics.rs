@@ -77,6 +77,7 @@ Environment
   COORD_COLOR        auto, always or never; it counts more than NO_COLOR and CLICOLOR_FORCE
   COORD_CONFIG       the user's configuration file instead of the usual one
   COORD_CACHE_DIR    where answers are kept that can be had again, instead of the usual place
+  COORD_CLAUDE_DIR   where breaker, budgets and ledger of the calls to Claude lie, shared by all projects
   COORD_RUNTIME_DIR  where sockets and the like lie, instead of the usual place
   COORD_STORE_SYNC, COORD_STORE_LOCK_TIMEOUT, COORD_WORK_LEASE, COORD_WORK_MAX_ATTEMPTS,
   COORD_AGENT_SILENT_AFTER

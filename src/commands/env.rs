@@ -156,6 +156,7 @@ fn places(cx: &mut Context, cwd: &Path) -> Result<Vec<Spot>> {
     let user = [
         ("config", "COORD_CONFIG", Dirs::config(&cx.env)),
         ("cache", "COORD_CACHE_DIR", Dirs::cache(&cx.env)),
+        ("claude", "COORD_CLAUDE_DIR", Dirs::claude(&cx.env)),
         ("runtime", "COORD_RUNTIME_DIR", Dirs::runtime(&cx.env)),
     ];
     for (name, variable, found) in user {

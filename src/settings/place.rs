@@ -103,6 +103,18 @@ impl Dirs {
         xdg(env, "XDG_CACHE_HOME", ".cache", |dirs| dirs.cache_dir().to_owned())
     }
 
+    /// What the calls to Claude of all projects share: pauses, breaker, budgets, ledger.
+    #[must_use]
+    pub fn claude(env: &Env) -> Option<(PathBuf, &'static str)> {
+        if let Some(dir) = env.get("COORD_CLAUDE_DIR") {
+            return Some((dir.into(), "COORD_CLAUDE_DIR"));
+        }
+        xdg(env, "XDG_STATE_HOME", ".local/state", |dirs| {
+            dirs.state_dir().unwrap_or(dirs.data_local_dir()).to_owned()
+        })
+        .map(|(dir, why)| (dir.join("claude"), why))
+    }
+
     /// Where sockets and the like lie that mean nothing after a restart.
     #[must_use]
     pub fn runtime(env: &Env) -> Option<(PathBuf, &'static str)> {

@@ -11,13 +11,13 @@ use crate::settings::{Dirs, Settings, keys};
 pub(super) fn read(cx: &mut Context) -> Result<Config> {
     let nowhere = || {
         Error::new(Kind::Config, "there is no home directory for the cache of Claude's answers")
-            .hint("set `HOME`, or `COORD_CACHE_DIR` and `XDG_STATE_HOME`")
+            .hint("set `HOME`, or `COORD_CACHE_DIR` and `COORD_CLAUDE_DIR`")
     };
     let env = cx.env.clone();
     let (cache, _) = Dirs::cache(&env).ok_or_else(nowhere)?;
-    let state = Dirs::state(&env).ok_or_else(nowhere)?;
+    let (state, _) = Dirs::claude(&env).ok_or_else(nowhere)?;
     let settings = cx.settings()?;
-    let mut config = Config::new(cache.join("claude"), state.join("claude"));
+    let mut config = Config::new(cache.join("claude"), state);
     config.backend = match settings.text_of(keys::CLAUDE_BACKEND)?.as_deref() {
         Some("api") => BackendChoice::Api,
         Some("cli") => BackendChoice::Cli,
