@@ -117,7 +117,7 @@ table! {
         "who is asked: the API if there is a key, else the `claude` program; or just one of them";
     CLAUDE_BASE_URL "COORD_CLAUDE_BASE_URL" "claude.base-url",
         Form::Url, "", Never,
-        "where the API is, without `/v1`; else `ANTHROPIC_BASE_URL`, else https://api.anthropic.com";
+        "where the API is, without `/v1`; else `ANTHROPIC_BASE_URL`, else `https://api.anthropic.com`";
     CLAUDE_PROGRAM "COORD_CLAUDE_PROGRAM" "claude.program",
         Form::Path, "", Never,
         "the `claude` program; else the one in `PATH`";
