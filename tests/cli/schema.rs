@@ -49,6 +49,15 @@ pub(crate) fn check(answer: &Value) {
 /// A line for each schema, by which a real answer of it is seen. A new command needs one here.
 const LINES: &[&str] = &[
     "init",
+    "env",
+    "env --export sh",
+    "config show",
+    "config get work.lease",
+    "config set work.lease 20m",
+    "config unset work.lease",
+    "config path",
+    "config check",
+    "config schema",
     "work add One --team core --points 3 --label a --type bug",
     "work add Two --needs w-1",
     "work list --all",
@@ -114,6 +123,11 @@ fn every_answer_fits_its_schema_and_every_schema_has_an_answer() {
         check(&answer);
         seen.insert(answer["schema"].as_str().unwrap().to_owned());
     }
+    let edited =
+        env.command().args(["--json", "config", "edit"]).env("EDITOR", "true").output().unwrap();
+    let answer: Value = serde_json::from_slice(&edited.stdout).unwrap();
+    check(&answer);
+    seen.insert(answer["schema"].as_str().unwrap().to_owned());
     let names = env.json("util schema");
     for name in names["names"].as_array().unwrap() {
         assert!(seen.contains(name.as_str().unwrap()), "no line of this test shows {name}");
@@ -132,14 +146,15 @@ fn a_warning_fits_its_schema() {
 #[test]
 fn a_wrong_answer_is_noticed() {
     let caught = |answer: Value| std::panic::catch_unwind(|| check(&answer)).is_err();
-    let right = json!({ "schema": "coord.init/v1", "data": { "dir": "/x", "made": true } });
-    assert!(!caught(right));
-    let wrong = json!({ "schema": "coord.init/v1", "data": { "dir": "/x", "made": 1 } });
-    assert!(caught(wrong));
-    let missing = json!({ "schema": "coord.init/v1", "data": { "dir": "/x" } });
-    assert!(caught(missing));
-    let more = json!({ "schema": "coord.init/v1", "data": { "dir": "/x", "made": true, "a": 1 } });
-    assert!(caught(more));
+    let answer = |data: Value| json!({ "schema": "coord.init/v1", "data": data });
+    let right = json!({ "dir": "/x", "made": true, "files": [], "dry_run": false });
+    assert!(!caught(answer(right)));
+    let wrong = json!({ "dir": "/x", "made": 1, "files": [], "dry_run": false });
+    assert!(caught(answer(wrong)));
+    let missing = json!({ "dir": "/x", "files": [], "dry_run": false });
+    assert!(caught(answer(missing)));
+    let more = json!({ "dir": "/x", "made": true, "files": [], "dry_run": false, "a": 1 });
+    assert!(caught(answer(more)));
     assert!(caught(json!({ "schema": "coord.nothing/v1", "data": {} })));
 }
 
