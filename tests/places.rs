@@ -271,7 +271,22 @@ fn init_writes_what_is_asked_for_once() {
     scene.ok(&["init", "--config", "--git"]);
     let read = |name: &str| fs::read_to_string(scene.cwd.join(".coord").join(name)).unwrap();
     assert_eq!(read(".gitattributes"), "work.jsonl merge=union\n");
-    assert_eq!(read(".gitignore"), "/.index\n/lock\n");
+    let ignored = read(".gitignore");
+    assert!(ignored.starts_with("/.index\n/lock\n"), "{ignored}");
+    // What the old dialect copies for old programs is nothing to merge.
+    scene.ok(&["compat", "claim", "a", "b"]);
+    let git = |args: &[&str]| {
+        let out = Command::new("git").arg("-C").arg(&scene.cwd).args(args).output().unwrap();
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    };
+    git(&["init", "-q"]);
+    let mut told: Vec<_> = git(&["status", "--porcelain", "-uall"])
+        .lines()
+        .map(|line| line[3..].trim_start_matches(".coord/").to_owned())
+        .collect();
+    told.retain(|name| !name.starts_with("agents/"));
+    assert_eq!(told, [".gitattributes", ".gitignore", "config.toml", "work.jsonl"]);
     for key in keys::ALL.iter().filter(|key| key.project != keys::Project::Never) {
         assert!(read("config.toml").contains(key.doc), "{}", key.name);
     }
@@ -279,7 +294,8 @@ fn init_writes_what_is_asked_for_once() {
     fs::write(scene.cwd.join(".coord/.gitignore"), "mine\n/lock").unwrap();
     fs::write(scene.cwd.join(".coord/config.toml"), "# mine\n").unwrap();
     scene.ok(&["init", "--config", "--git"]);
-    assert_eq!(read(".gitignore"), "mine\n/lock\n/.index\n");
+    assert!(read(".gitignore").starts_with("mine\n/lock\n/.index\n"));
+    assert_eq!(read(".gitignore").matches("/lock\n").count(), 1);
     assert_eq!(read("config.toml"), "# mine\n");
 }
 

@@ -116,7 +116,7 @@ fn transition(why: &TransitionError) -> Error {
             let error = Error::new(Kind::Conflict, message);
             match current {
                 Some(_) => error.hint(format!(
-                    "the lease was lost and someone else has it now: stop working on `{id}`"
+                    "whoever claimed it with this token has lost it to a later claim: stop working on `{id}`"
                 )),
                 None => error.hint(format!(
                     "the lease was lost or the item given back: stop working on `{id}` or claim it again"

@@ -67,7 +67,20 @@ impl View for Made {
 }
 
 /// What can be made again, and means nothing elsewhere.
-const IGNORED: &[&str] = &["/.index", "/lock"];
+const IGNORED: &[&str] = &[
+    "/.index",
+    "/lock",
+    "/lock.compact",
+    "/locks",
+    "/agents/*.beat",
+    "/*.next",
+    "/*.rejected",
+    "/.mirror*",
+    "/work_claims.json",
+    "/agent_status.json",
+    "/coordination_log.json",
+    "/velocity_log.txt",
+];
 /// Two branches' logs are merged by keeping the lines of both.
 const MERGED: &[&str] = &["work.jsonl merge=union"];
 

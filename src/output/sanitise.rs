@@ -4,6 +4,7 @@
 //! clipboard or hide text. Nothing of that kind is printed: this is security, not taste.
 
 use std::borrow::Cow;
+use std::io;
 
 /// Makes one line of it: line breaks and tabs become spaces as well.
 #[must_use]
@@ -23,6 +24,31 @@ pub fn text(text: &str) -> Cow<'_, str> {
     }
     let loose = |c: char| if matches!(c, '\n' | '\t') { Some(c) } else { keep(c) };
     Cow::Owned(strip_sequences(text).chars().filter_map(loose).collect())
+}
+
+/// Writes JSON whose texts cannot act on a terminal: what [`line()`] would drop is spelt as an escape.
+pub(super) struct Spelt;
+
+impl serde_json::ser::Formatter for Spelt {
+    fn write_string_fragment<W: io::Write + ?Sized>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        for part in fragment.split_inclusive(|c| keep(c).is_none()) {
+            match part.chars().next_back().filter(|c| keep(*c).is_none()) {
+                Some(c) => {
+                    out.write_all(&part.as_bytes()[..part.len() - c.len_utf8()])?;
+                    let mut units = [0; 2];
+                    for unit in c.encode_utf16(&mut units) {
+                        write!(out, "\\u{unit:04x}")?;
+                    }
+                }
+                None => out.write_all(part.as_bytes())?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Drops what is invisible and acts: control characters, bidirectional overrides, tags.
@@ -92,6 +118,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn json_for_a_terminal_says_the_same_and_cannot_act() {
+        let value = "a\u{202e}b\u{9b}31m\u{e0041}\u{1b}[31m \u{e9}\u{1f600}\u{2028}\"\\";
+        let mut out = Vec::new();
+        let mut writer = serde_json::Serializer::with_formatter(&mut out, Spelt);
+        serde::Serialize::serialize(value, &mut writer).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.chars().all(|c| keep(c).is_some()), "{text:?}");
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), value);
+    }
 
     #[test]
     fn takes_out_what_acts_and_keeps_what_shows() {

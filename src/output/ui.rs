@@ -9,6 +9,7 @@ use rustix::termios::isatty;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::sanitise::Spelt;
 use super::style::{ERROR, HINT, WARNING};
 use super::{Progress, View, text};
 use crate::error::Error;
@@ -150,8 +151,7 @@ impl Ui {
             Format::Human => view.human(&mut self.out, self.screen)?,
             Format::Json => {
                 let answer = Answer { schema: V::SCHEMA, data: view };
-                serde_json::to_writer(&mut self.out, &answer)?;
-                self.out.write_all(b"\n")?;
+                self.json(&answer)?;
             }
             Format::Jsonl => {
                 let rows = match view.rows() {
@@ -159,17 +159,29 @@ impl Ui {
                     None => vec![serde_json::to_value(view)?],
                 };
                 for row in rows {
-                    serde_json::to_writer(&mut self.out, &row)?;
-                    self.out.write_all(b"\n")?;
+                    self.json(&row)?;
                 }
             }
             Format::Yaml => {
                 let text = serde_yaml::to_string(view).map_err(io::Error::other)?;
+                let watched = self.screen.width.is_some();
+                let text = if watched { super::text(&text) } else { text.into() };
                 self.out.write_all(text.as_bytes())?;
             }
             Format::Tsv => view.human(&mut self.out, Screen { width: None })?,
         }
         self.out.flush()
+    }
+
+    /// Writes a line of JSON; on a terminal nothing in it can act.
+    fn json<T: serde::Serialize>(&mut self, value: &T) -> io::Result<()> {
+        if self.screen.width.is_some() {
+            let mut out = serde_json::Serializer::with_formatter(&mut self.out, Spelt);
+            value.serialize(&mut out)?;
+        } else {
+            serde_json::to_writer(&mut self.out, value)?;
+        }
+        self.out.write_all(b"\n")
     }
 
     /// Writes text of this program's own, such as help, and makes sure that it has left the process.
@@ -185,8 +197,7 @@ impl Ui {
 
     /// Writes one line of an answer that comes piece by piece, and sends it off at once.
     pub fn emit_line<T: serde::Serialize>(&mut self, value: &T) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, value)?;
-        self.out.write_all(b"\n")?;
+        self.json(value)?;
         self.out.flush()
     }
 

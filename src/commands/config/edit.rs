@@ -50,6 +50,12 @@ impl Verb for Args {
     const VIEWS: &'static [Shape] = &[Shape::of::<Edited>()];
 
     fn run(self, cx: &mut Context) -> Result<()> {
+        let named = ["VISUAL", "EDITOR"].iter().any(|name| cx.env.get(name).is_some());
+        if !named && !cx.ui.is_attended() {
+            return Err(Error::new(Kind::Usage, "there is no terminal for an editor").hint(
+                "name one that needs none in `EDITOR`, or use `coord config set KEY VALUE`",
+            ));
+        }
         let file = self.scope.open(cx, None)?;
         let scratch = Scratch::new(None, "coord-config", &cx.env, cx.ids.as_ref());
         let outside = |what: &str, e: io::Error| {
