@@ -14,6 +14,12 @@ const PARTS: u64 = 6;
 /// How many calls are enough to judge by their share of failures.
 const ENOUGH: u32 = 10;
 
+/// With so many calls on record, most of them answered, a short row of failures is chance: among
+/// 10,000 calls of which 15 % fail one row of five is to be expected. It must then be so many times
+/// as long.
+const BUSY: u32 = 50;
+const BUSY_TIMES: u32 = 4;
+
 /// When it opens and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
@@ -97,7 +103,9 @@ impl Breaker {
             None => {
                 let (ok, failed) = self.recent(now);
                 let share = ok + failed >= ENOUGH && failed * 2 >= ok + failed;
-                if self.in_a_row >= rules.failures || share {
+                let busy = ok + failed >= BUSY && ok > failed;
+                let row = rules.failures.saturating_mul(if busy { BUSY_TIMES } else { 1 });
+                if self.in_a_row >= row || share {
                     self.until = Some(now.saturating_add(millis(open)));
                 }
             }
@@ -201,6 +209,25 @@ mod tests {
         assert!(matches!(breaker.admit(600, &RULES), Admission::Open(_)));
         fail(&mut late, 40_000, 1);
         assert_eq!(late.admit(40_000, &RULES), Admission::Go);
+    }
+
+    #[test]
+    fn a_short_row_among_many_answers_is_chance_and_a_long_one_is_not() {
+        let mut breaker = Breaker::default();
+        for n in 0..100 {
+            breaker.succeeded(n);
+        }
+        fail(&mut breaker, 200, 19);
+        assert_eq!(breaker.admit(200, &RULES), Admission::Go);
+        fail(&mut breaker, 200, 1);
+        assert!(matches!(breaker.admit(200, &RULES), Admission::Open(_)));
+        // What was long ago says nothing.
+        let mut quiet = Breaker::default();
+        for n in 0..100 {
+            quiet.succeeded(n);
+        }
+        fail(&mut quiet, 60_000, 5);
+        assert!(matches!(quiet.admit(60_000, &RULES), Admission::Open(_)));
     }
 
     #[test]
