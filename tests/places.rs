@@ -300,6 +300,18 @@ fn init_writes_what_is_asked_for_once() {
 }
 
 #[test]
+fn a_place_that_cannot_be_made_is_told_as_that() {
+    let mut scene = Scene::new();
+    scene.set("COORD_DIR", "/proc/nowhere/store".to_owned());
+    for args in [&["add", "One"][..], &["init"]] {
+        let out = scene.run(args);
+        let told = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(5), "{told}");
+        assert!(told.contains("/proc/nowhere/store") && !told.contains("coord init"), "{told}");
+    }
+}
+
+#[test]
 fn settings_are_changed_with_care() {
     let mut scene = Scene::new();
     scene.ok(&["init"]);
@@ -343,6 +355,9 @@ fn settings_are_changed_with_care() {
     fs::write(&editor, "#!/bin/sh\necho '[work]\nlease = \"9m\"' >\"$1\"\n").unwrap();
     scene.ok(&["config", "edit"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), "[work]\nlease = \"9m\"\n");
+    scene.set("COORD_WORK_LEESE", "1m");
+    let told = String::from_utf8_lossy(&scene.run(&["config", "check"]).stdout).into_owned();
+    assert!(told.contains("did you mean `COORD_WORK_LEASE`?"), "{told}");
     fs::write(&file, "[work]\nleas = 1\nlease = 5\n").unwrap();
     let out = scene.run(&["config", "check"]);
     assert_eq!(out.status.code(), Some(10));

@@ -1,7 +1,6 @@
 //! `coord env`.
 
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -192,34 +191,25 @@ fn sh(name: &str, bytes: &[u8]) -> String {
         let text = String::from_utf8_lossy(bytes).replace('\'', r"'\''");
         return format!("{name}='{text}'; ");
     }
-    let mut text = String::new();
-    for byte in bytes {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
-                text.push(char::from(*byte));
-            }
-            other => {
-                let _ = write!(text, r"\{other:03o}");
-            }
-        }
-    }
+    let text = spelt(bytes, |byte| format!(r"\{byte:03o}"));
     // The full stop keeps a line break at the end.
     format!("{name}=$(printf '{text}.'); {name}=${{{name}%.}}; ")
 }
 
 fn fish(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for byte in bytes {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
-                text.push(char::from(*byte));
-            }
-            other => {
-                let _ = write!(text, r"\X{other:02x}");
-            }
-        }
-    }
+    let text = spelt(bytes, |byte| format!(r"\X{byte:02x}"));
     if text.is_empty() { "''".to_owned() } else { text }
+}
+
+/// Bytes with all but the plainest spelt by their number.
+fn spelt(bytes: &[u8], number: impl Fn(u8) -> String) -> String {
+    let one = |byte: &u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
+            char::from(*byte).to_string()
+        }
+        other => number(*other),
+    };
+    bytes.iter().map(one).collect()
 }
 
 #[cfg(test)]

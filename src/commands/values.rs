@@ -57,6 +57,18 @@ pub(crate) fn number(text: &str) -> Result<u32, &'static str> {
     number.filter(|n| *n <= 1_000_000).ok_or("expected a whole number from 0 to 1000000")
 }
 
+/// A fencing token.
+pub(crate) fn token(text: &str) -> Result<u64, &'static str> {
+    let all_digits = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    all_digits.then(|| text.parse().ok()).flatten().ok_or("expected a whole number")
+}
+
+/// How much Claude may write.
+pub(crate) fn tokens(text: &str) -> Result<u32, &'static str> {
+    let tokens = number(text).ok().filter(|n| (1..=128_000).contains(n));
+    tokens.ok_or("expected a whole number from 1 to 128000")
+}
+
 /// A number above zero.
 pub(crate) fn count(text: &str) -> Result<usize, &'static str> {
     let all_digits = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());

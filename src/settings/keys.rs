@@ -186,6 +186,38 @@ table! {
         "what a month (UTC) may cost, in US dollars";
 }
 
+/// The variables that are no keys: places, who acts, and what programs are told that run under us.
+pub const OTHER_VARIABLES: &[&str] = &[
+    "COORD_AGENT",
+    "COORD_ATTEMPT",
+    "COORD_CACHE_DIR",
+    "COORD_CLAUDE_DIR",
+    "COORD_COLOR",
+    "COORD_COMPLETE",
+    "COORD_CONFIG",
+    "COORD_DIR",
+    "COORD_ITEM_ID",
+    "COORD_ITEM_TITLE",
+    "COORD_LOCK",
+    "COORD_LOCK_TOKEN",
+    "COORD_RUNTIME_DIR",
+    "COORD_TEST_PLANT",
+    "COORD_TOKEN",
+];
+
+/// What is wrong with the name of an environment variable, if it looks like one of ours.
+#[must_use]
+pub fn strange(variable: &str) -> Option<String> {
+    let known = || ALL.iter().map(|key| key.env).chain(OTHER_VARIABLES.iter().copied());
+    if !variable.starts_with("COORD_") || known().any(|name| name == variable) {
+        return None;
+    }
+    let near = known().map(|name| (strsim::jaro_winkler(name, variable), name));
+    let best = near.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(score, _)| *score > 0.9);
+    let hint = best.map(|(_, name)| format!("; did you mean `{name}`?")).unwrap_or_default();
+    Some(format!("`{variable}` is no variable of this program{hint}"))
+}
+
 /// Finds a key by its name.
 #[must_use]
 pub fn find(name: &str) -> Option<usize> {

@@ -107,7 +107,9 @@ impl Settings {
         let mut problems = Vec::new();
         let settings = Self::files(state_dir, env, &mut problems);
         problems.extend((0..ALL.len()).filter_map(|at| settings.variable(at).err()));
-        (problems, settings.warnings)
+        let mut warnings = settings.warnings.clone();
+        warnings.extend(env.names("COORD_").iter().filter_map(|name| keys::strange(name)));
+        (problems, warnings)
     }
 
     /// All that is wrong with one text that is to become a configuration file.

@@ -61,7 +61,7 @@ impl Place {
                 return Ok(Self { dir, source: Source::MainWorktree });
             }
         }
-        let state = Dirs::state(env).ok_or_else(|| {
+        let (state, _) = Dirs::state(env).ok_or_else(|| {
             Error::new(Kind::Config, "there is no home directory to keep the state in")
                 .hint("say where with `--dir` or `COORD_DIR`")
         })?;
@@ -76,11 +76,10 @@ pub struct Dirs;
 impl Dirs {
     /// Where the state without a project lies.
     #[must_use]
-    pub fn state(env: &Env) -> Option<PathBuf> {
+    pub fn state(env: &Env) -> Option<(PathBuf, &'static str)> {
         xdg(env, "XDG_STATE_HOME", ".local/state", |dirs| {
             dirs.state_dir().unwrap_or(dirs.data_local_dir()).to_owned()
         })
-        .map(|(dir, _)| dir)
     }
 
     /// The user's configuration file.
@@ -109,10 +108,7 @@ impl Dirs {
         if let Some(dir) = env.get("COORD_CLAUDE_DIR") {
             return Some((dir.into(), "COORD_CLAUDE_DIR"));
         }
-        xdg(env, "XDG_STATE_HOME", ".local/state", |dirs| {
-            dirs.state_dir().unwrap_or(dirs.data_local_dir()).to_owned()
-        })
-        .map(|(dir, why)| (dir.join("claude"), why))
+        Self::state(env).map(|(dir, why)| (dir.join("claude"), why))
     }
 
     /// Where sockets and the like lie that mean nothing after a restart.

@@ -15,10 +15,10 @@ use hmac_sha256::Hash;
 use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 
-use super::{Error, Result};
+use super::{Error, Result, failure};
 use crate::domain::name::OpId;
 use crate::sys::Clock;
-use crate::sys::fs::{Access, Dir, OpenError};
+use crate::sys::fs::{Access, Dir};
 
 /// The directory's name.
 const DIR: &str = "imported";
@@ -66,17 +66,17 @@ impl Imported {
         match Dir::open(state, trusted).and_then(|dir| dir.subdir(DIR, false)) {
             Ok(dir) => Ok(Some(Self { dir })),
             Err(e) if e.is_not_found() => Ok(None),
-            Err(e) => Err(failed(e)),
+            Err(e) => Err(failure::open(e)),
         }
     }
 
     /// Opens them for writing; the state directory must be there.
     pub fn create(state: &Path, trusted: bool) -> Result<Self> {
-        let state = Dir::open(state, trusted).map_err(failed)?;
-        let dir = state.subdir(DIR, true).map_err(failed)?;
+        let state = Dir::open(state, trusted).map_err(failure::open)?;
+        let dir = state.subdir(DIR, true).map_err(failure::open)?;
         // The new name must survive a power cut as well.
         let synced = state.sync();
-        synced.map_err(|source| io("make the directory durable", state.path(), source))?;
+        synced.map_err(|source| failure::at("make the directory durable", state.path(), source))?;
         Ok(Self { dir })
     }
 
@@ -111,9 +111,9 @@ impl Imported {
     ) -> Result<Kept> {
         let _lock = self.lock(clock, timeout)?;
         let path = self.dir.path().join(table.file());
-        let mut file = self.dir.file(table.file(), Access::Create).map_err(failed)?;
+        let mut file = self.dir.file(table.file(), Access::Create).map_err(failure::open)?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|e| io("read", &path, e))?;
+        file.read_to_end(&mut bytes).map_err(|e| failure::at("read", &path, e))?;
         let (lines, kept) = missing(&bytes, rows);
         // A line without its end was never acknowledged.
         let end = whole(&bytes).len();
@@ -126,7 +126,7 @@ impl Imported {
         };
         if let Err(source) = write(&mut file) {
             let _ = file.set_len(end as u64);
-            return Err(io("write", &path, source));
+            return Err(failure::at("write", &path, source));
         }
         // Also if nothing is new: an earlier attempt may have been cut off right here.
         let synced = file.sync_data().and_then(|()| self.dir.sync());
@@ -142,23 +142,23 @@ impl Imported {
         let mut file = match self.dir.file(table.file(), Access::Read) {
             Ok(file) => file,
             Err(e) if e.is_not_found() => return Ok(None),
-            Err(e) => return Err(failed(e)),
+            Err(e) => return Err(failure::open(e)),
         };
         let mut bytes = Vec::new();
         let read = file.read_to_end(&mut bytes);
-        read.map_err(|e| io("read", &self.dir.path().join(table.file()), e))?;
+        read.map_err(|e| failure::at("read", &self.dir.path().join(table.file()), e))?;
         Ok(Some(bytes))
     }
 
     /// The kernel frees the lock when the file is closed, also by a kill.
     fn lock(&self, clock: &dyn Clock, timeout: Duration) -> Result<File> {
-        let file = self.dir.file("lock", Access::Create).map_err(failed)?;
+        let file = self.dir.file("lock", Access::Create).map_err(failure::open)?;
         let start = clock.monotonic();
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(file),
                 Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(io("lock", self.dir.path(), e.into())),
+                Err(e) => return Err(failure::at("lock", self.dir.path(), e.into())),
             }
             let waited = clock.monotonic().saturating_sub(start);
             if waited >= timeout {
@@ -196,17 +196,6 @@ fn missing(bytes: &[u8], rows: &[Value]) -> (Vec<u8>, Kept) {
         }
     }
     (lines, kept)
-}
-
-fn failed(error: OpenError) -> Error {
-    match error {
-        OpenError::Insecure { path, why } => Error::Insecure { path, why },
-        OpenError::Io { path, source } => io("open", &path, source),
-    }
-}
-
-fn io(what: &str, path: &Path, source: std::io::Error) -> Error {
-    Error::Io { what: format!("{what} `{}`", path.display()), source }
 }
 
 #[cfg(test)]

@@ -17,9 +17,9 @@ use hmac_sha256::Hash;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Result};
+use super::{Error, Result, failure};
 use crate::sys::Clock;
-use crate::sys::fs::{Access, Dir, OpenError};
+use crate::sys::fs::{Access, Dir};
 
 /// What is known of the copies.
 const STATE: &str = ".mirror";
@@ -80,7 +80,7 @@ impl Mirrors {
             Err(e) if e.is_not_found() => Dir::create(path, trusted),
             other => other,
         };
-        Ok(Self { dir: dir.map_err(failed)? })
+        Ok(Self { dir: dir.map_err(failure::open)? })
     }
 
     /// Where it is.
@@ -109,11 +109,11 @@ impl Mirrors {
 
     /// The lock of those who write copies, if it is free. It is given back when the file is closed.
     pub fn try_lock(&self) -> Result<Option<File>> {
-        let file = self.dir.file(LOCK, Access::Create).map_err(failed)?;
+        let file = self.dir.file(LOCK, Access::Create).map_err(failure::open)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(file)),
             Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => Ok(None),
-            Err(e) => Err(io("lock", &self.dir.path().join(LOCK), e.into())),
+            Err(e) => Err(failure::at("lock", &self.dir.path().join(LOCK), e.into())),
         }
     }
 
@@ -160,16 +160,16 @@ impl Mirrors {
 
     /// Keeps files of others as they were, in a directory of their own, and tells where.
     pub fn keep(&self, files: &[Foreign]) -> Result<PathBuf> {
-        let kept = self.dir.subdir(KEPT, true).map_err(failed)?;
+        let kept = self.dir.subdir(KEPT, true).map_err(failure::open)?;
         let all: String = files.iter().map(|file| hash(&file.bytes) + &file.name).collect();
         // The same files twice are kept once.
-        let dir = kept.subdir(&hash(all.as_bytes())[..12], true).map_err(failed)?;
+        let dir = kept.subdir(&hash(all.as_bytes())[..12], true).map_err(failure::open)?;
         for file in files {
             let temp = format!(".{}.tmp", file.name);
-            dir.replace(&file.name, &temp, &file.bytes, true).map_err(failed)?;
+            dir.replace(&file.name, &temp, &file.bytes, true).map_err(failure::open)?;
         }
         let synced = kept.sync().and_then(|()| self.dir.sync());
-        synced.map_err(|e| io("make the directory durable", self.dir.path(), e))?;
+        synced.map_err(|e| failure::at("make the directory durable", self.dir.path(), e))?;
         Ok(dir.path().to_owned())
     }
 
@@ -218,7 +218,7 @@ impl Mirrors {
         }
         for (name, bytes) in changed {
             let temp = format!(".{name}.tmp");
-            self.dir.replace(name, &temp, bytes, durable).map_err(failed)?;
+            self.dir.replace(name, &temp, bytes, durable).map_err(failure::open)?;
             let stamp = self.stamp(name)?;
             if let Some(copy) = after.files.get_mut(name) {
                 copy.stamp = stamp;
@@ -229,17 +229,18 @@ impl Mirrors {
 
     fn note(&self, known: &Known, durable: bool) -> Result<()> {
         let bytes = serde_json::to_vec(known)
-            .map_err(|e| io("write", &self.dir.path().join(STATE), e.into()))?;
-        self.dir.replace(STATE, ".mirror.tmp", &bytes, durable).map_err(failed)
+            .map_err(|e| failure::at("write", &self.dir.path().join(STATE), e.into()))?;
+        self.dir.replace(STATE, ".mirror.tmp", &bytes, durable).map_err(failure::open)
     }
 
     fn stamp(&self, name: &str) -> Result<Option<Stamp>> {
         let file = match self.dir.file(name, Access::Read) {
             Ok(file) => file,
             Err(e) if e.is_not_found() => return Ok(None),
-            Err(e) => return Err(failed(e)),
+            Err(e) => return Err(failure::open(e)),
         };
-        let about = file.metadata().map_err(|e| io("read", &self.dir.path().join(name), e))?;
+        let about =
+            file.metadata().map_err(|e| failure::at("read", &self.dir.path().join(name), e))?;
         Ok(Some(Stamp {
             inode: about.ino(),
             bytes: about.len(),
@@ -252,10 +253,11 @@ impl Mirrors {
         let mut file = match self.dir.file(name, Access::Read) {
             Ok(file) => file,
             Err(e) if e.is_not_found() => return Ok(None),
-            Err(e) => return Err(failed(e)),
+            Err(e) => return Err(failure::open(e)),
         };
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|e| io("read", &self.dir.path().join(name), e))?;
+        file.read_to_end(&mut bytes)
+            .map_err(|e| failure::at("read", &self.dir.path().join(name), e))?;
         Ok(Some((bytes, file)))
     }
 }
@@ -268,17 +270,6 @@ pub fn hash(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-fn failed(error: OpenError) -> Error {
-    match error {
-        OpenError::Insecure { path, why } => Error::Insecure { path, why },
-        OpenError::Io { path, source } => io("open", &path, source),
-    }
-}
-
-fn io(what: &str, path: &Path, source: std::io::Error) -> Error {
-    Error::Io { what: format!("{what} `{}`", path.display()), source }
 }
 
 #[cfg(test)]

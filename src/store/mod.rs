@@ -17,6 +17,7 @@
 #[cfg(test)]
 mod conformance;
 mod error;
+mod failure;
 pub mod files;
 pub mod imported;
 #[cfg(test)]

@@ -24,6 +24,21 @@ impl Env {
         .filter(|value| !value.is_empty())
     }
 
+    /// The names of all variables that begin like this and are UTF-8, in order.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn names(&self, prefix: &str) -> Vec<String> {
+        let all: Vec<OsString> = match self {
+            Self::Process => std::env::vars_os().map(|(name, _)| name).collect(),
+            Self::Fixed(map) => map.keys().cloned().collect(),
+        };
+        let mut names: Vec<_> =
+            all.into_iter().filter_map(|name| name.into_string().ok()).collect();
+        names.retain(|name| name.starts_with(prefix));
+        names.sort_unstable();
+        names
+    }
+
     /// Returns a variable that is set, not empty and valid UTF-8.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {

@@ -102,7 +102,9 @@ fn ten_thousand_calls_through_faults() {
     );
     assert!(by_api * 1000 >= CALLS * 999, "{by_api}");
     assert!(most <= 5, "{most}");
-    // The limit is 5 s of the program's own time; a machine that stands still adds to it.
+    // A machine that stands still adds to the program's own time: one in a thousand may be late by it.
+    let late = calls.iter().filter(|line| line.recovery_ms.is_some_and(|ms| ms > 5_000)).count();
+    assert!(late * 1000 <= failed, "{late} of {failed} recoveries took longer than 5 s");
     assert!(recovery <= 10_000, "{recovery}");
     assert!(failed > CALLS / 100, "the faults were not met");
 }

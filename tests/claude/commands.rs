@@ -14,18 +14,18 @@ use crate::scripted::{Act, Script, Server, Way};
 const CANARY: &str = "sk-ant-canary-4711";
 
 /// A store, a server, and the way between them.
-struct Scene {
-    env: TestEnv,
-    server: Server,
+pub(crate) struct Scene {
+    pub(crate) env: TestEnv,
+    pub(crate) server: Server,
 }
 
 impl Scene {
-    fn new(script: Script) -> Self {
+    pub(crate) fn new(script: Script) -> Self {
         Self { env: TestEnv::new(), server: Server::start(script) }
     }
 
     /// A command with a key for the server.
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = self.env.command();
         command
             .args(words)
@@ -35,11 +35,11 @@ impl Scene {
         command
     }
 
-    fn run(&self, words: &[&str]) -> Output {
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
         Output(self.command(words).output().unwrap())
     }
 
-    fn json(&self, words: &[&str]) -> Value {
+    pub(crate) fn json(&self, words: &[&str]) -> Value {
         let out = Output(self.command(words).arg("--json").output().unwrap());
         assert_eq!(out.code(), 0, "{words:?}: {out}");
         out.data()
@@ -347,6 +347,9 @@ fn check_counts_what_the_ledger_says() {
     let data = scene.json(&["claude", "check"]);
     assert_eq!((&data["calls"]["answered"], &data["calls"]["failed"]), (&3.into(), &1.into()));
     assert_eq!(data["calls"]["success_rate"], 0.75);
+    // Who was not asked cannot have failed.
+    scene.run(&["claude", "ask", "x", "--offline"]).fails(5, "");
+    assert_eq!(scene.json(&["claude", "check"])["calls"]["counted"], 4);
 }
 
 #[test]
@@ -430,6 +433,11 @@ fn the_key_appears_nowhere() {
             &["claude", "ask", "--stream", "y"],
             &["claude", "ask", "--dry-run", "x"],
             &["claude", "priorities", "--json"],
+            &["claude", "assign"],
+            &["claude", "health"],
+            &["claude", "team", "--json"],
+            &["claude", "stream", "--every", "10ms", "--count", "1"],
+            &["work", "claim", "--advise"],
             &["claude", "check", "--probe", "1"],
             &["claude", "cache", "show"],
         ] {

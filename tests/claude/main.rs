@@ -17,3 +17,4 @@ mod commands;
 mod layer;
 mod program;
 mod sdk;
+mod together;

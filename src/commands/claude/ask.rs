@@ -62,7 +62,7 @@ pub(super) struct Args {
     stream: bool,
 
     /// How many tokens Claude may write
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=128_000))]
+    #[arg(long, value_name = "N", value_parser = crate::commands::values::tokens)]
     max_tokens: Option<u32>,
 
     #[command(flatten)]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::facts::Facts;
 use super::{Reply, agents, ceremonies, given, heading, is_there, section, work};
 use crate::commands::Context;
+use crate::domain::agent::Known;
 use crate::domain::scrum::ranked;
 use crate::domain::work::route::{self, Job, Worker};
 use crate::domain::work::{Found, Priority, State};
@@ -131,20 +132,11 @@ fn priorities(facts: &Facts) -> Answer {
 }
 
 fn workers(facts: &Facts, team: Option<&str>) -> Vec<Worker> {
-    let worker = |known: &crate::domain::agent::Known| {
-        let agent = known.agent.clone()?;
-        let fits = team.is_none_or(|team| agent.team.as_ref().is_some_and(|t| t.as_str() == team));
-        fits.then(|| Worker {
-            id: agent.id,
-            team: agent.team,
-            capacity: agent.capacity,
-            specialization: agent.specialization,
-            capabilities: agent.capabilities,
-            held: known.held,
-            silent: facts.is_silent(known),
-        })
+    let worker = |known: &Known| Worker::of(known.clone(), facts.now, facts.silent_after);
+    let fits = |worker: &Worker| {
+        team.is_none_or(|team| worker.team.as_ref().is_some_and(|t| t.as_str() == team))
     };
-    facts.agents.iter().filter_map(worker).collect()
+    facts.agents.iter().filter_map(worker).filter(fits).collect()
 }
 
 fn assignments(facts: &Facts, team: Option<&str>) -> Answer {

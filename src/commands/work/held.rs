@@ -14,7 +14,7 @@ pub(crate) struct Claim {
     pub(crate) by: By,
 
     /// The fencing token of the claim [env: COORD_TOKEN] [default: the agent's name decides]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = crate::commands::values::token)]
     pub(crate) token: Option<u64>,
 }
 

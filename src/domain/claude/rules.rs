@@ -1,8 +1,8 @@
 //! The same questions answered without Claude, by fixed rules over the same data. The answers have
 //! the shape of the questions' schemas; the same data always give the same answer.
 //!
-//! - **Priorities**: ready items in the order in which they are claimed: by priority, then by age. The
-//!   score is 90, 70, 50 or 30 by priority, plus 2 for every open item that waits for it (at most
+//! - **Priorities**: ready items by their score; those with the same one in the order in which they
+//!   are claimed: by priority, then by age. The score is 90, 70, 50 or 30 by priority, plus 2 for every open item that waits for it (at most
 //!   10). An item for which 3 or more wait, and one that is older than a week, is proposed one step
 //!   more urgent, but not critical for its age alone. Bottlenecks are items that others wait for,
 //!   those with the most first, and items held by silent agents.
@@ -46,7 +46,9 @@ fn plural(n: usize, what: &str) -> String {
 const STEPS: [(&str, u64); 4] = [("critical", 90), ("high", 70), ("medium", 50), ("low", 30)];
 
 fn priorities(facts: &Facts) -> Value {
-    let rows: Vec<Value> = facts.ready.iter().map(prioritised).collect();
+    let mut ready: Vec<&Row> = facts.ready.iter().collect();
+    ready.sort_by_key(|row| std::cmp::Reverse(score(row)));
+    let rows: Vec<Value> = ready.iter().copied().map(prioritised).collect();
     let mut held_up: Vec<&Row> = facts.items().filter(|row| row.waited_for_by > 0).collect();
     held_up.sort_by_key(|row| std::cmp::Reverse(row.waited_for_by));
     let mut bottlenecks: Vec<Value> = held_up
@@ -62,8 +64,7 @@ fn priorities(facts: &Facts) -> Value {
             bottlenecks.push(json!({ "id": row.id, "reason": reason }));
         }
     }
-    let first = facts.ready.first();
-    let summary = match first {
+    let summary = match ready.first() {
         Some(row) => format!(
             "{} ready; first is {} ({}, {} h old)",
             plural(facts.ready.len(), "item"),
@@ -80,8 +81,17 @@ fn waiting(n: u64) -> String {
     if n == 1 { "1 open item waits".to_owned() } else { format!("{n} open items wait") }
 }
 
+/// Where a row's own priority stands in [`STEPS`].
+fn step(row: &Row) -> usize {
+    STEPS.iter().position(|(name, _)| *name == row.priority).unwrap_or(2)
+}
+
+fn score(row: &Row) -> u64 {
+    STEPS[step(row)].1 + (2 * row.waited_for_by).min(10)
+}
+
 fn prioritised(row: &Row) -> Value {
-    let at = STEPS.iter().position(|(name, _)| *name == row.priority).unwrap_or(2);
+    let at = step(row);
     let mut reasons = vec![format!("{} priority, {} h old", row.priority, row.age_h)];
     let mut proposed = at;
     if row.waited_for_by > 0 {
@@ -93,11 +103,10 @@ fn prioritised(row: &Row) -> Value {
         proposed = at - 1;
         reasons.push("it is older than a week".to_owned());
     }
-    let score = STEPS[at].1 + (2 * row.waited_for_by).min(10);
     json!({
         "id": row.id,
         "priority": STEPS[proposed].0,
-        "score": score,
+        "score": score(row),
         "reason": reasons.join("; "),
     })
 }
@@ -364,8 +373,26 @@ mod tests {
             (&rows[1]["id"], &rows[1]["priority"], &rows[1]["score"]),
             (&"w-2".into(), &"high".into(), &50.into())
         );
+        let scores: Vec<_> =
+            rows.as_array().unwrap().iter().map(|row| row["score"].as_u64()).collect();
+        assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
         assert_eq!(said["bottlenecks"][0]["id"], "w-1");
         assert_eq!(said["bottlenecks"][1]["id"], "w-6", "its holder is silent");
+    }
+
+    #[test]
+    fn what_others_wait_for_stands_above_its_older_equals() {
+        let (items, agents) = busy();
+        let mut facts = facts(&items, &agents);
+        facts.ready.truncate(2);
+        let (mut old, mut wanted) = (facts.ready[0].clone(), facts.ready[1].clone());
+        (old.priority, old.waited_for_by) = ("medium", 0);
+        (wanted.priority, wanted.waited_for_by) = ("medium", 2);
+        let id = wanted.id.clone();
+        facts.ready = vec![old, wanted];
+        let said = answer(Kind::Priorities, &facts, &Plan::default());
+        assert_eq!(said["priorities"][0]["id"], id.as_str(), "{said}");
+        assert!(said["summary"].as_str().unwrap().contains(&id), "{said}");
     }
 
     #[test]

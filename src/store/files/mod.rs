@@ -45,7 +45,6 @@ mod bits;
 mod cells;
 mod compact;
 mod compare;
-mod failure;
 mod head;
 mod index;
 mod keys;
@@ -75,7 +74,7 @@ use serde_json::{Value, json};
 
 use super::{
     Acquired, Added, Changed, Claimed, Event, Lock, Removed, Result, Store, Summary, TeamSummary,
-    Verified,
+    Verified, failure,
 };
 use crate::domain::agent::{Agent, Known};
 use crate::domain::name::{AgentId, ItemId, Word};
@@ -125,7 +124,9 @@ impl FileStore {
             other => other,
         };
         let dir = match opened {
-            Err(e) if e.is_not_found() => return Err(Error::Missing { dir: options.dir }),
+            Err(e) if e.is_not_found() && !options.create => {
+                return Err(Error::Missing { dir: options.dir });
+            }
             other => other.map_err(failure::open)?,
         };
         let (dir, notes) = (Rc::new(dir), RefCell::default());

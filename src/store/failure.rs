@@ -15,13 +15,18 @@ pub(super) fn io(what: impl Into<String>, source: io::Error) -> Error {
 pub(super) fn open(error: OpenError) -> Error {
     match error {
         OpenError::Insecure { path, why } => Error::Insecure { path, why },
-        OpenError::Io { path, source } => io(format!("open `{}`", path.display()), source),
+        OpenError::Io { path, source } => at("open", &path, source),
     }
+}
+
+/// Something was not done with a file.
+pub(super) fn at(what: &str, path: &Path, source: io::Error) -> Error {
+    io(format!("{what} `{}`", path.display()), source)
 }
 
 /// A file was not read.
 pub(super) fn read(path: &Path, source: io::Error) -> Error {
-    io(format!("read `{}`", path.display()), source)
+    at("read", path, source)
 }
 
 /// The index failed; it can be made anew, so the state is safe.
