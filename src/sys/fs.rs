@@ -341,6 +341,7 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
     let mut temp = std::ffi::OsString::from(".");
     temp.push(name);

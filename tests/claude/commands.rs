@@ -484,3 +484,58 @@ fn the_program_answers_those_who_have_no_key() {
     run(&["claude", "ask", "Why?", "--offline"]).fails(5, "");
     assert_eq!(program.calls(), 1);
 }
+
+#[test]
+fn the_old_words_ask_claude_if_they_can_and_say_who_answered() {
+    let scene = Scene::new(Script::new([]));
+    scene.stock();
+    let rows = json!({
+        "summary": "two wait", "bottlenecks": [],
+        "priorities": [
+            { "id": "w-2", "priority": "high", "score": 90, "reason": "it is asked for" },
+            { "id": "w-99", "priority": "high", "score": 80, "reason": "made up" },
+        ],
+    });
+    scene.server.play(Script::always(Act::text(rows.to_string())));
+    let said = scene.run(&["compat", "claude-priorities"]);
+    assert_eq!(said.code(), 0, "{said}");
+    assert!(said.out().contains("🎯 w-2: it is asked for"), "{said}");
+    assert!(said.out().contains("answered by claude-haiku-5-5"), "{said}");
+    assert!(!said.out().contains("w-99"), "what is not in the store is dropped: {said}");
+    let next = scene.run(&["compat", "claude-recommend-work"]);
+    assert!(next.out().contains("🎯 w-2: it is asked for"), "{next}");
+    let reports = scene.run(&["compat", "claude-dashboard"]);
+    assert!(reports.out().contains("📄 an answer of claude-haiku-5-5"), "{reports}");
+    // Without an answer the rules speak, and say why.
+    scene.server.play(Script::always(Act::status(401)));
+    let ruled = scene.run(&["compat", "claude-health"]);
+    assert_eq!(ruled.code(), 0, "{ruled}");
+    assert!(
+        ruled.out().contains("by fixed rules from the store; Claude gave no answer"),
+        "{ruled}"
+    );
+}
+
+#[test]
+fn the_old_filters_answer_about_what_they_are_given() {
+    let scene = Scene::new(Script::new([]));
+    scene.env.write("report.txt", "two lines\nof a report");
+    let words = ["compat", "claude-enhanced", "bottlenecks", "report.txt", "answer.json"];
+    let out = scene.run(&words);
+    assert_eq!(out.code(), 0, "{out}");
+    let text = std::fs::read_to_string(scene.env.root().join("answer.json")).unwrap();
+    let said: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(said, json!({ "summary": "text", "bottlenecks": [] }));
+    let asked = scene.server.seen()[0].body["messages"][0]["content"].to_string();
+    assert!(asked.contains("of a report"), "{asked}");
+    let mut piped = scene.command(&["compat", "claude-pipe", "bottlenecks"]);
+    piped.stdin(std::fs::File::open(scene.env.root().join("report.txt")).unwrap());
+    let out = Output(piped.output().unwrap());
+    let said: Value = serde_json::from_str(&out.out()).unwrap_or_else(|e| panic!("{e}: {out}"));
+    assert_eq!(said["summary"], "text");
+    // Without anybody to ask there is no answer to make up.
+    let mut alone = scene.env.command();
+    alone.args(["compat", "claude-pipe"]);
+    alone.stdin(std::fs::File::open(scene.env.root().join("report.txt")).unwrap());
+    Output(alone.output().unwrap()).fails(1, "needs Claude");
+}

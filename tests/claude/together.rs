@@ -83,6 +83,9 @@ fn nobody_storms_a_service_that_is_down() {
     let lines = lines.as_array().unwrap();
     assert!(!lines.is_empty());
     assert!(lines.iter().all(|line| line["breaker"] == "open"), "{lines:?}");
+    let health = scene.json(&["health"]);
+    let row = health["checks"].as_array().unwrap().iter().find(|row| row["check"] == "claude");
+    assert_eq!(row.unwrap()["level"], "warn", "{health}");
     // From here on a process is told without a request, whoever it is.
     let before = scene.server.count();
     let second: Vec<_> = (20..40).map(ask).collect();

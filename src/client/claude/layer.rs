@@ -301,6 +301,12 @@ impl Claude {
         rungs
     }
 
+    /// Whether there is anybody to ask.
+    #[must_use]
+    pub fn can_ask(&self) -> bool {
+        self.backends.iter().any(|(_, usable)| *usable)
+    }
+
     /// Nobody can be asked.
     pub(super) fn no_backend(&self) -> Failure {
         let failure = match self.config.backend {

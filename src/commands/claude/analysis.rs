@@ -121,8 +121,8 @@ pub(super) struct Told {
     /// Whether it is less than what was asked for.
     pub(super) degraded: bool,
     reason: Option<String>,
-    model: Option<String>,
-    age_s: Option<u64>,
+    pub(super) model: Option<String>,
+    pub(super) age_s: Option<u64>,
     attempts: Vec<Attempt>,
     request_id: Option<String>,
     usage: Option<Usage>,

@@ -267,7 +267,7 @@ fn schema(path: &std::path::Path) -> Result<Value> {
     Ok(value)
 }
 
-fn read(path: &std::path::Path) -> Result<String> {
+pub(in crate::commands) fn read(path: &std::path::Path) -> Result<String> {
     let failed = |why: String| {
         Error::new(Kind::External, format!("cannot read `{}`: {why}", path.display()))
             .hint("name a plain text file of at most 8 MiB, or `-` for standard input")
@@ -276,7 +276,7 @@ fn read(path: &std::path::Path) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| failed("it is not valid UTF-8".to_owned()))
 }
 
-fn stdin(cx: &Context) -> Result<String> {
+pub(in crate::commands) fn stdin(cx: &Context) -> Result<String> {
     use std::io::{IsTerminal as _, Read as _};
     let stdin = io::stdin();
     if stdin.is_terminal() {

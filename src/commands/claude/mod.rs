@@ -2,17 +2,18 @@
 
 pub(super) mod advise;
 mod analysis;
-mod ask;
+pub(super) mod ask;
 mod cache;
 mod check;
 mod config;
+pub(super) mod old;
 mod reach;
 mod stream;
 
 use clap::Command;
 
 use super::{Context, Entry};
-use crate::client::claude::{Claude, Failure, FailureKind};
+use crate::client::claude::{Claude, Failure, FailureKind, State};
 use crate::error::{Error, Result};
 use crate::output::Format;
 
@@ -38,6 +39,15 @@ fn layer(cx: &mut Context) -> Result<Claude> {
     let config = config::read(cx)?;
     let ids = Box::new(crate::sys::RandomIds);
     Claude::new(config, cx.env.clone(), std::sync::Arc::clone(&cx.clock), ids).map_err(failed)
+}
+
+/// How the layer stands, if it was ever used here; looking leaves nothing behind.
+pub(super) fn standing(cx: &mut Context) -> Option<Result<State>> {
+    let config = config::read(cx).ok()?;
+    if !config.state_dir.is_dir() || !config.cache_dir.is_dir() {
+        return None;
+    }
+    Some(layer(cx).map(|claude| claude.state()))
 }
 
 /// Tells what went wrong on the way and stopped nothing.

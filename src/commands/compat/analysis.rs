@@ -1,21 +1,26 @@
-//! What Claude was asked for. Until somebody asks it, the answers are counted by fixed rules from the
-//! store, and say so: [`advice`] is the one place where an answer of Claude's would come in.
+//! What Claude was asked for. It is asked if there is a key or a program; else, and if it gives no
+//! answer, the answers are counted by fixed rules from the store, and say so.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::facts::Facts;
-use super::{Reply, agents, ceremonies, given, heading, is_there, section, work};
+use super::{Reply, agents, ceremonies, given, heading, section, work};
 use crate::commands::Context;
+use crate::commands::claude::{ask, old};
 use crate::domain::agent::Known;
+use crate::domain::claude::{self, Preset};
 use crate::domain::scrum::ranked;
+use crate::domain::time::human_duration;
 use crate::domain::work::route::{self, Job, Worker};
 use crate::domain::work::{Found, Priority, State};
 use crate::error::{Error, Kind, Result};
 use crate::output::plural;
+use crate::sys::fs::replace_file;
 
-/// What an answer rests on.
+/// What an answer rests on where nobody is to be asked.
 const SOURCE: &str = "computed by fixed rules from the store; Claude was not asked";
 /// The most lines of one list.
 const SHOWN: usize = 10;
@@ -35,7 +40,7 @@ struct Advice {
     /// Headings, each with its lines.
     parts: Vec<(&'static str, Vec<String>)>,
     data: Value,
-    source: &'static str,
+    source: String,
 }
 
 /// Answers an old command of this family.
@@ -51,8 +56,8 @@ pub(super) fn show(cx: &mut Context, name: &str, rest: &[&str]) -> Result<Reply>
         "claude-team-analysis" => ("👥 CLAUDE TEAM ANALYSIS", Topic::Teams),
         "claude-stream" => return stream(cx, rest),
         "claude-dashboard" => return dashboard(cx),
-        "claude-pipe" => return Err(needs_claude("claude-pipe", "coord claude ask")),
-        "claude-enhanced" => return Err(needs_claude("claude-enhanced", "coord claude ask")),
+        "claude-pipe" => return pipe(cx, wanted),
+        "claude-enhanced" => return enhanced(cx, rest),
         other => return Err(Error::new(Kind::Bug, format!("nobody answers `{other}`"))),
     };
     let advice = advice(cx, topic, wanted)?;
@@ -64,20 +69,124 @@ pub(super) fn show(cx: &mut Context, name: &str, rest: &[&str]) -> Result<Reply>
     Ok(Reply::new(lines, json!({ "source": advice.source, "analysis": advice.data })))
 }
 
-/// Only Claude can answer it.
-fn needs_claude(word: &str, command: &str) -> Error {
-    let error =
-        Error::new(Kind::User, format!("`{word}` needs Claude, and nothing else can answer it"));
-    if is_there(command) {
-        error.hint(format!("use `{command}`"))
-    } else {
-        error.hint("pass the text to the `claude` program itself: `claude --print`")
+/// `claude-pipe [ANALYSIS]`: a question about what comes on standard input, answered in JSON.
+fn pipe(cx: &mut Context, wanted: Option<&str>) -> Result<Reply> {
+    let preset = preset(wanted)?;
+    let data = ask::stdin(cx)?;
+    if data.trim().is_empty() {
+        return Err(Error::new(Kind::User, "nothing came on standard input")
+            .hint("such as `cat report.txt | coordination_helper.sh claude-pipe priorities`"));
     }
+    let (answer, source) = filtered(cx, "claude-pipe", preset, &data)?;
+    Ok(Reply::new(pretty(&answer), json!({ "source": source, "analysis": answer })))
 }
 
-/// The answer to a topic: the place where Claude is to be asked first.
+/// `claude-enhanced ANALYSIS INPUT OUTPUT`: the same from file to file.
+fn enhanced(cx: &mut Context, rest: &[&str]) -> Result<Reply> {
+    let (Some(input), Some(output)) = (given(rest, 1), given(rest, 2)) else {
+        return Err(Error::new(Kind::User, "`claude-enhanced` lacks its files")
+            .hint("such as `claude-enhanced priorities work.json answer.json`"));
+    };
+    let preset = preset(given(rest, 0))?;
+    let data = ask::read(Path::new(input))?;
+    let (answer, source) = filtered(cx, "claude-enhanced", preset, &data)?;
+    let text = pretty(&answer).join("\n") + "\n";
+    replace_file(Path::new(output), text.as_bytes())
+        .map_err(|e| Error::new(Kind::External, format!("cannot write `{output}`")).caused_by(e))?;
+    let lines = vec![format!("✅ {output}: {source}")];
+    Ok(Reply::new(lines, json!({ "source": source, "analysis": answer, "file": output })))
+}
+
+fn preset(word: Option<&str>) -> Result<Preset> {
+    let word = word.unwrap_or("general");
+    Preset::ALL.into_iter().find(|preset| preset.as_str() == word).ok_or_else(|| {
+        let known = Preset::ALL.map(Preset::as_str).join("`, `");
+        Error::new(Kind::User, format!("`{}` is no analysis", word.escape_debug()))
+            .hint(format!("one of `{known}`"))
+    })
+}
+
+fn pretty(answer: &Value) -> Vec<String> {
+    let text = serde_json::to_string_pretty(answer).unwrap_or_default();
+    text.lines().map(ToOwned::to_owned).collect()
+}
+
+/// Only Claude can answer it.
+fn filtered(cx: &mut Context, word: &str, preset: Preset, data: &str) -> Result<(Value, String)> {
+    old::filter(cx, preset, data)?.map_err(|why| {
+        let text = format!("`{word}` needs Claude, and nothing else can answer it: {why}");
+        Error::new(Kind::User, text).hint("`coord claude check` tells what is missing")
+    })
+}
+
+/// What Claude says to a topic, if it says something.
+fn asked(cx: &mut Context, topic: Topic, wanted: Option<&str>) -> Result<Result<Advice, String>> {
+    let kind = match topic {
+        Topic::Priorities | Topic::Recommendation => claude::Kind::Priorities,
+        Topic::Assignments => claude::Kind::Assignments,
+        Topic::Health => claude::Kind::Health,
+        Topic::Teams => claude::Kind::Team,
+    };
+    let (data, source) = match old::analysis(cx, kind)? {
+        Ok(both) => both,
+        Err(why) => return Ok(Err(why)),
+    };
+    let word = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    let rows = |name: &str| data[name].as_array().cloned().unwrap_or_default();
+    let told = |name: &str, mark: &str, who: &[&str], why: &str| -> Vec<String> {
+        let one = |row: &Value| {
+            let who: Vec<_> = who.iter().map(|field| word(row, field)).collect();
+            format!("{mark} {}: {}", who.join(" -> "), word(row, why))
+        };
+        rows(name).iter().take(SHOWN).map(one).collect()
+    };
+    let summary = vec![word(&data, "summary")];
+    let parts = match topic {
+        Topic::Priorities => vec![
+            ("📊 Priority Recommendations:", told("priorities", "🎯", &["id"], "reason")),
+            ("🚧 Bottlenecks:", told("bottlenecks", "🚧", &["id"], "reason")),
+        ],
+        Topic::Recommendation => {
+            let mut first = told("priorities", "🎯", &["id"], "reason");
+            first.truncate(1);
+            vec![("🎯 Next Work:", first)]
+        }
+        Topic::Assignments => {
+            let moves = told("assignments", "🔧", &["id", "agent"], "reason");
+            vec![("🔧 Recommended Assignments:", moves)]
+        }
+        Topic::Health => vec![
+            ("📊 System Health:", vec![format!("🎯 {}", word(&data, "status"))]),
+            (
+                "🚨 CRITICAL RECOMMENDATIONS:",
+                told("findings", "🚨", &["subject", "finding"], "action"),
+            ),
+        ],
+        Topic::Teams => {
+            let mut teams = rows("teams");
+            teams.retain(|row| wanted.is_none_or(|wanted| row["team"] == wanted));
+            let one = |row: &Value| {
+                format!(
+                    "👥 {}: {} %, {}",
+                    word(row, "team"),
+                    row["utilization_percent"],
+                    word(row, "reason")
+                )
+            };
+            vec![("👥 Team Utilization:", teams.iter().map(one).collect())]
+        }
+    };
+    let parts = std::iter::once(("🧠 Summary:", summary)).chain(parts).collect();
+    Ok(Ok(Advice { parts, data, source }))
+}
+
+/// The answer to a topic: Claude's, else one by rules.
 fn advice(cx: &mut Context, topic: Topic, wanted: Option<&str>) -> Result<Advice> {
     let who = super::named_agent(cx)?;
+    let why = match asked(cx, topic, wanted)? {
+        Ok(advice) => return Ok(advice),
+        Err(why) => why,
+    };
     let facts = Facts::read(cx)?;
     let (parts, data) = match topic {
         Topic::Priorities => priorities(&facts),
@@ -92,7 +201,8 @@ fn advice(cx: &mut Context, topic: Topic, wanted: Option<&str>) -> Result<Advice
         }
         Topic::Teams => teams(&facts, wanted),
     };
-    Ok(Advice { parts, data, source: SOURCE })
+    let source = format!("computed by fixed rules from the store; {why}");
+    Ok(Advice { parts, data, source })
 }
 
 type Answer = (Vec<(&'static str, Vec<String>)>, Value);
@@ -261,7 +371,14 @@ fn stream(cx: &mut Context, rest: &[&str]) -> Result<Reply> {
 fn dashboard(cx: &mut Context) -> Result<Reply> {
     let facts = Facts::read(cx)?;
     let mut lines = heading("🧠 CLAUDE INTELLIGENCE COORDINATION DASHBOARD");
-    section(&mut lines, "📊 AVAILABLE INTELLIGENCE REPORTS:", Vec::new());
+    let reports = old::reports(cx);
+    let told = reports.iter().take(SHOWN).map(|(model, age_s)| {
+        let age = human_duration(std::time::Duration::from_secs(*age_s));
+        format!("📄 an answer of {model}, {age} old")
+    });
+    section(&mut lines, "📊 AVAILABLE INTELLIGENCE REPORTS:", told.collect::<Vec<_>>());
+    let reports: Vec<_> =
+        reports.iter().map(|(model, age_s)| json!({ "model": model, "age_s": age_s })).collect();
     let mut now = vec![
         ceremonies::counts(&facts.board()),
         format!("👥 Active Agents: {}", agents::count_active(&facts)),
@@ -276,5 +393,8 @@ fn dashboard(cx: &mut Context) -> Result<Reply> {
         "claude-team-analysis [team]",
     ];
     section(&mut lines, "🚀 INTELLIGENCE COMMANDS:", commands.map(ToOwned::to_owned));
-    Ok(Reply::new(lines, json!({ "source": SOURCE, "reports": [], "problems": problems(&facts) })))
+    Ok(Reply::new(
+        lines,
+        json!({ "source": SOURCE, "reports": reports, "problems": problems(&facts) }),
+    ))
 }

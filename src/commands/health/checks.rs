@@ -51,6 +51,7 @@ pub(super) const CHECKS: &[Check] = &[
     check("leases", 20, leases),
     check("dead-letters", 20, dead_letters),
     check("agents", 20, agents),
+    check("claude", 20, claude),
     check("program", 10, program),
 ];
 
@@ -65,6 +66,7 @@ pub(super) struct Probe {
     settings: Result<Known, Error>,
     store: Option<Result<FileStore, store::Error>>,
     volume: Option<Volume>,
+    claude: Option<Result<crate::client::claude::State, Error>>,
     sleep: Box<dyn Fn(Duration)>,
 }
 
@@ -88,8 +90,21 @@ impl Probe {
         let store = cx.options(false).ok().map(FileStore::observe);
         let volume = place.as_ref().ok().and_then(|place| volume(&place.dir).ok());
         let (now, env, clock) = (cx.stamp(), cx.env.clone(), std::sync::Arc::clone(&cx.clock));
+        let claude = crate::commands::claude::standing(cx);
         let (trusted, sleep) = (cx.flags.trust_dir, Box::new(move |time| clock.sleep(time)));
-        Self { env, now, least_free, thorough, trusted, place, settings, store, volume, sleep }
+        Self {
+            env,
+            now,
+            least_free,
+            thorough,
+            trusted,
+            place,
+            settings,
+            store,
+            volume,
+            claude,
+            sleep,
+        }
     }
 
     /// The state directory.
@@ -411,6 +426,33 @@ fn agents(probe: &mut Probe) -> Finding {
         Ok(Finding::warn(format!("silent for {after} and with work in hand: {}", named(holding)))
             .todo("see whether they live; `coord agent remove ID` hands their work back"))
     })
+}
+
+fn claude(probe: &mut Probe) -> Finding {
+    let state = match &probe.claude {
+        None => return Finding::ok("Claude was not asked here so far"),
+        Some(Err(error)) => return Finding::warn(error.to_string()).todo("`coord claude check`"),
+        Some(Ok(state)) => state,
+    };
+    let open: Vec<String> = state
+        .lines
+        .iter()
+        .filter_map(|line| Some((line, line.open_s.filter(|s| *s > 0.0)?)))
+        .map(|(line, left)| format!("`{}` is left alone for {left:.0} s more", line.line))
+        .collect();
+    if !open.is_empty() {
+        return Finding::warn(open.join("; "))
+            .todo("nothing: it is tried again by itself; `coord claude check` tells what failed");
+    }
+    let spent = &state.spending;
+    let used_up = |spent, limit: Option<_>| limit.is_some_and(|limit| spent >= limit);
+    if used_up(spent.today_usd, spent.daily_budget_usd)
+        || used_up(spent.month_usd, spent.monthly_budget_usd)
+    {
+        return Finding::warn("a budget for Claude is used up")
+            .todo("wait, or raise `claude.daily-budget` or `claude.monthly-budget`");
+    }
+    Finding::ok("Claude's breakers are closed, no budget is used up")
 }
 
 fn program(probe: &mut Probe) -> Finding {
