@@ -12,7 +12,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Work", &["work", "agent", "swarm", "claude", "lock"]),
     ("Store", &["init", "env", "config", "verify", "health", "doctor"]),
     ("Coming from shell scripts", &["import", "compat", "scripts"]),
-    ("Try it", &["demo", "bench"]),
+    ("Try it", &["demo", "selftest", "bench"]),
     ("Help", &["help"]),
 ];
 

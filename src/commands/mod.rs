@@ -17,6 +17,7 @@ mod import;
 mod init;
 mod lock;
 mod scripts;
+mod selftest;
 mod status;
 mod swarm;
 mod table;
@@ -58,6 +59,7 @@ pub(crate) const NOUNS: &[Entry] = &[
     Entry::verb::<compat::Args>("compat"),
     Entry::noun("scripts", "Count scripts and what replaces them", scripts::VERBS, scripts::build),
     Entry::verb::<demo::Args>("demo"),
+    Entry::verb::<selftest::Args>("selftest"),
     Entry::noun("bench", "Measure this program on this machine", bench::VERBS, bench::build),
     Entry::noun("util", "Make completions, man pages, schemas", util::VERBS, util::build).hidden(),
 ];

@@ -56,6 +56,7 @@ pub struct Program {
     own_group: bool,
     death: Option<Signal>,
     bare: bool,
+    directory: Option<PathBuf>,
     kept: usize,
     tee: Option<Sender<Vec<u8>>>,
 }
@@ -73,6 +74,7 @@ impl Program {
             own_group: true,
             death: None,
             bare: false,
+            directory: None,
             kept: KEPT,
             tee: None,
         }
@@ -85,10 +87,12 @@ impl Program {
         self
     }
 
-    /// Takes a variable out of its environment.
+    /// Takes a variable out of its environment, whether it was handed on or set before.
     #[must_use]
     pub fn without(mut self, name: impl Into<OsString>) -> Self {
-        self.remove.push(name.into());
+        let name = name.into();
+        self.set.retain(|(set, _)| *set != name);
+        self.remove.push(name);
         self
     }
 
@@ -96,6 +100,13 @@ impl Program {
     #[must_use]
     pub const fn bare(mut self) -> Self {
         self.bare = true;
+        self
+    }
+
+    /// Starts it in this directory.
+    #[must_use]
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = Some(directory.into());
         self
     }
 
@@ -171,6 +182,9 @@ impl Program {
             command.env_remove(name);
         }
         command.envs(self.set.iter().map(|(name, value)| (name, value)));
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
         if self.own_group {
             command.process_group(0);
         }

@@ -16,6 +16,7 @@ mod legacy;
 mod lock;
 mod schema;
 mod scripts;
+mod selftest;
 mod shell;
 mod streams;
 mod swarm;
