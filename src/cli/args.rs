@@ -49,6 +49,10 @@ struct Global {
     /// The id of this operation: repeating it changes nothing and gives the first answer
     #[arg(long, global = true, value_name = "ID", hide_short_help = true)]
     op_id: Option<OpId>,
+
+    /// Note nothing about this command in the state directory's telemetry
+    #[arg(long, global = true, hide_short_help = true)]
+    no_telemetry: bool,
 }
 
 /// A command line that was understood.
@@ -168,6 +172,7 @@ pub(super) fn parse(argv: &[OsString]) -> Result<Parsed, clap::Error> {
         trust_dir: global.trust_dir,
         lock_timeout: global.lock_timeout,
         op_id: global.op_id,
+        no_telemetry: global.no_telemetry,
     };
     Ok(Parsed { flags, format, quiet: global.quiet, path, run })
 }

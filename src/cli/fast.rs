@@ -214,6 +214,7 @@ impl Global {
             }
             "--dir" => words.set(&mut self.flags.dir)?,
             "--op-id" => words.set(&mut self.flags.op_id)?,
+            "--no-telemetry" => raise(&mut self.flags.no_telemetry)?,
             "--trust-dir" => raise(&mut self.flags.trust_dir)?,
             "--lock-timeout" => words.duration(&mut self.flags.lock_timeout)?,
             _ => return Some(false),

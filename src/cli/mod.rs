@@ -50,22 +50,33 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Enough of the flags to show an error as it was asked for, whatever else is wrong.
     let early = early::Early::scan(&argv, &env);
     let ui = early.ui(&env);
-    let (mut ui, result) =
-        if early::is_version(&argv) { version(ui) } else { run(ui, env, &argv, early) };
-    end(&mut ui, result)
+    if early::is_version(&argv) {
+        let (mut ui, result) = version(ui);
+        return end(&mut ui, result.as_ref().err());
+    }
+    run(ui, env, &argv, early)
 }
 
 /// Shows the error, if there is one, and picks the exit code.
-fn end(ui: &mut Ui, result: Result<()>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+fn end(ui: &mut Ui, error: Option<&Error>) -> ExitCode {
+    match error {
+        None => ExitCode::SUCCESS,
         // The reader has what it wanted.
-        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
-        Err(error) => {
-            ui.error(&error);
+        Some(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Some(error) => {
+            ui.error(error);
             ExitCode::from(error.kind().exit_code())
         }
     }
+}
+
+/// The end of a command: the store tidies up, an error is shown, and what it was is noted.
+fn close(mut cx: Context, result: Result<()>) -> ExitCode {
+    let error = result.map_err(|error| cx.after_a_change(error)).err();
+    cx.finish();
+    let code = end(&mut cx.ui, error.as_ref());
+    cx.record(error.as_ref());
+    code
 }
 
 /// Runs under the old name: everything behind it is the old dialect's, but for flags before the word.
@@ -78,9 +89,8 @@ fn old_dialect(env: Env, argv: &[OsString]) -> ExitCode {
     let command = compat::NAME.to_owned();
     let line = (Flags::default(), command);
     let mut cx = Context::new(ui, env, clock, ids, line, REFERENCE);
-    let result = compat::run(&mut cx, words).map_err(|error| cx.after_a_change(error));
-    cx.finish();
-    end(&mut cx.ui, result)
+    let result = compat::run(&mut cx, words);
+    close(cx, result)
 }
 
 /// A flag of the output that takes no value.
@@ -93,12 +103,12 @@ fn version(mut ui: Ui) -> (Ui, Result<()>) {
     (ui, result)
 }
 
-fn run(mut ui: Ui, env: Env, argv: &[OsString], early: early::Early) -> (Ui, Result<()>) {
+fn run(mut ui: Ui, env: Env, argv: &[OsString], early: early::Early) -> ExitCode {
     let parsed = match args::understand(argv) {
         Ok(parsed) => parsed,
         Err(error) => {
             let result = usage::answer(&mut ui, &error, argv);
-            return (ui, result);
+            return end(&mut ui, result.as_ref().err());
         }
     };
     // A flag's value may have looked like another flag to the first look.
@@ -114,9 +124,7 @@ fn run(mut ui: Ui, env: Env, argv: &[OsString], early: early::Early) -> (Ui, Res
         args::Run::Verb(run, matches) => run(&matches, &mut cx),
         args::Run::Hot(hot) => hot.run(&mut cx),
     };
-    let result = result.map_err(|error| cx.after_a_change(error));
-    cx.finish();
-    (cx.ui, result)
+    close(cx, result)
 }
 
 #[cfg(test)]

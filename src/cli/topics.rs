@@ -80,7 +80,7 @@ Environment
   COORD_CLAUDE_DIR   where breaker, budgets and ledger of the calls to Claude lie, shared by all projects
   COORD_RUNTIME_DIR  where sockets and the like lie, instead of the usual place
   COORD_STORE_SYNC, COORD_STORE_LOCK_TIMEOUT, COORD_WORK_LEASE, COORD_WORK_MAX_ATTEMPTS,
-  COORD_AGENT_SILENT_AFTER
+  COORD_AGENT_SILENT_AFTER, COORD_TELEMETRY_ENABLED, …
                      settings: they count more than configuration files and less than flags
   COORD_ITEM_ID, COORD_ITEM_TITLE, COORD_ATTEMPT
                      set by `coord agent run` for its program, besides COORD_AGENT, COORD_TOKEN
@@ -90,6 +90,8 @@ Environment
                      read by `coord compat`; `coord compat help` tells what for
   COORD_LOCK, COORD_LOCK_TOKEN
                      set by `coord lock run` for its program
+  TRACEPARENT        the trace and the operation that a command is a part of (W3C Trace Context); set
+                     by `coord agent run` and `coord lock run` for their programs
   NO_COLOR           if set, no colour
   CLICOLOR_FORCE     if set and not 0, colour even where there is no terminal
   COLUMNS            the width of the terminal

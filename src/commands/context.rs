@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
+use super::record::{About, Step};
 use super::{from_store, identity};
 use crate::domain::name::{AgentId, OpId};
 use crate::domain::time::Stamp;
@@ -14,6 +17,7 @@ use crate::output::{Shape, Ui};
 use crate::settings::{Place, Settings, Source};
 use crate::store::files::{FileStore, Options};
 use crate::store::{self, Store};
+use crate::sys::fs::Dir;
 use crate::sys::{Clock, Env, Ids};
 
 /// The global flags that concern the state.
@@ -27,6 +31,8 @@ pub(crate) struct Flags {
     pub(crate) lock_timeout: Option<Duration>,
     /// The operation's id.
     pub(crate) op_id: Option<OpId>,
+    /// Whether nothing is noted about this command.
+    pub(crate) no_telemetry: bool,
 }
 
 /// What the program can tell about itself as a whole.
@@ -56,11 +62,21 @@ pub(crate) struct Context {
     pub(crate) command: String,
     /// What the program can tell about itself.
     pub(crate) reference: Reference,
-    place: Option<Place>,
-    settings: Option<Settings>,
+    pub(super) place: Option<Place>,
+    pub(super) settings: Option<Settings>,
     store: Option<Box<dyn Store>>,
     writable: bool,
     last_op: RefCell<Option<Op>>,
+    /// When the program began, on both clocks.
+    pub(super) started: (DateTime<Utc>, Duration),
+    pub(super) step: Option<Step>,
+    pub(super) about: Option<About>,
+    /// The state directory, open.
+    pub(super) dir: Option<Arc<Dir>>,
+    /// How long was waited for others.
+    pub(super) waited: Duration,
+    /// How long it took to the answer.
+    pub(super) took: Option<Duration>,
 }
 
 impl Context {
@@ -74,6 +90,7 @@ impl Context {
         reference: Reference,
     ) -> Self {
         let (place, settings, store, last_op) = (None, None, None, RefCell::default());
+        let started = (clock.wall(), clock.monotonic());
         Self {
             ui,
             env,
@@ -87,6 +104,12 @@ impl Context {
             store,
             writable: false,
             last_op,
+            started,
+            step: None,
+            about: None,
+            dir: None,
+            waited: Duration::ZERO,
+            took: None,
         }
     }
 
@@ -155,14 +178,20 @@ impl Context {
     }
 
     /// A command that does one thing to the queue waits for the lock in the fastest way there is.
-    fn patient(&self, mut store: FileStore) -> Box<dyn Store> {
+    fn patient(&mut self, mut store: FileStore) -> Box<dyn Store> {
+        self.dir = Some(store.dir());
         let verb = self.command.strip_prefix("work ").unwrap_or(&self.command);
         if matches!(verb, "add" | "claim" | "progress" | "complete" | "release" | "edit" | "assign")
         {
             let (format, colour, quiet) = self.ui.manner();
+            let (sink, step) = (self.sink(), self.step());
+            let (clock, command) = (Arc::clone(&self.clock), self.command.clone());
             store.give_up_with(Arc::new(move |error| {
                 let error = from_store(error);
                 Ui::stdio(format, colour, quiet, None).error(&error);
+                if let Some(sink) = &sink {
+                    sink.gave_up(&step, &command, clock.as_ref());
+                }
                 // The main thread waits for the lock and cannot end.
                 std::process::exit(error.kind().exit_code().into());
             }));
@@ -179,13 +208,15 @@ impl Context {
 
     /// Tells what the store found on the way, and lets it tidy up now that the answer is out.
     pub(crate) fn finish(&mut self) {
+        self.took = Some(self.clock.monotonic().saturating_sub(self.started.1));
         let Some(mut store) = self.store.take() else { return };
         for note in store.notes() {
             self.ui.warning(&note);
         }
+        self.waited += store.waited();
         // Tidying is nobody's order: what keeps it from being done now is met again later.
-        if let Some(op) = self.last_op.take() {
-            let _ = store.tidy(&op);
+        if let Some(op) = self.last_op.get_mut() {
+            let _ = store.tidy(op);
         }
     }
 
@@ -238,6 +269,11 @@ impl Context {
             }
             _ => error,
         }
+    }
+
+    /// Who acted last, if anybody did.
+    pub(super) fn last_agent(&self) -> Option<String> {
+        self.last_op.borrow().as_ref().map(|op| op.by.to_string())
     }
 
     /// An operation id that was never used.

@@ -76,6 +76,8 @@ const IGNORED: &[&str] = &[
     "/*.next",
     "/*.rejected",
     "/.mirror*",
+    "/ops*.jsonl",
+    "/spans*.jsonl",
     "/work_claims.json",
     "/agent_status.json",
     "/coordination_log.json",

@@ -16,6 +16,7 @@ mod identity;
 mod import;
 mod init;
 mod lock;
+mod record;
 mod scripts;
 mod selftest;
 mod status;
@@ -29,6 +30,7 @@ pub(crate) mod work;
 pub(crate) use context::{Context, Flags, Reference};
 pub(crate) use failure::{explain, from_store};
 pub(crate) use identity::By;
+pub(crate) use record::{OLD_TRACES, Step};
 pub(crate) use table::{Entry, Runner, Then, Verb, verbs};
 pub(crate) use values::number;
 

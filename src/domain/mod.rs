@@ -7,5 +7,7 @@ pub mod health;
 pub mod legacy;
 pub mod name;
 pub mod scrum;
+pub mod telemetry;
 pub mod time;
+pub mod trace;
 pub mod work;

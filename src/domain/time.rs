@@ -59,6 +59,23 @@ pub fn parse_rfc3339(text: &str) -> Option<DateTime<Utc>> {
     parse_own(text.as_bytes()).or_else(|| parse_any(text))
 }
 
+/// For serde: a moment in the form of [`rfc3339`], any form of RFC 3339 when it is read.
+pub mod text {
+    use chrono::{DateTime, Utc};
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    /// Writes it.
+    pub fn serialize<S: Serializer>(time: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
+        super::with_rfc3339(*time, |text| to.serialize_str(text))
+    }
+
+    /// Reads it.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        super::parse_rfc3339(&text).ok_or_else(|| de::Error::custom("not a moment in RFC 3339"))
+    }
+}
+
 /// Reads what [`rfc3339`] writes.
 fn parse_own(text: &[u8]) -> Option<DateTime<Utc>> {
     let shape =

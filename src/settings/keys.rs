@@ -112,6 +112,15 @@ table! {
     AGENT_SILENT_AFTER "COORD_AGENT_SILENT_AFTER" "agent.silent-after",
         Form::Duration, "15m", May,
         "after what time without a sign of life an agent is called silent";
+    TELEMETRY_ENABLED "COORD_TELEMETRY_ENABLED" "telemetry.enabled",
+        Form::Bool, "true", May,
+        "whether commands note in the state directory what they did and how long it took; nothing leaves the machine";
+    TELEMETRY_MAX_MIB "COORD_TELEMETRY_MAX_MIB" "telemetry.max-mib",
+        Form::Number(1, 65_536), "16", May,
+        "how large a file of telemetry becomes before it is put aside";
+    TELEMETRY_KEEP "COORD_TELEMETRY_KEEP" "telemetry.keep",
+        Form::Duration, "30d", May,
+        "how long telemetry is kept that was put aside";
     CLAUDE_BACKEND "COORD_CLAUDE_BACKEND" "claude.backend",
         Form::Choice(&["auto", "api", "cli"]), "auto", Never,
         "who is asked: the API if there is a key, else the `claude` program; or just one of them";

@@ -320,6 +320,22 @@ impl Settings {
         self.duration(keys::WORK_LEASE, Duration::from_mins(30))
     }
 
+    /// Whether commands note what they did.
+    #[must_use]
+    pub fn telemetry(&self) -> bool {
+        !matches!(self.known(keys::TELEMETRY_ENABLED), Some(Value::Bool(false)))
+    }
+
+    /// How large a file of telemetry becomes, in bytes, and how long it is kept after that.
+    #[must_use]
+    pub fn telemetry_limits(&self) -> (u64, Duration) {
+        let mib = match self.known(keys::TELEMETRY_MAX_MIB) {
+            Some(Value::Number(mib)) => *mib,
+            _ => 16,
+        };
+        (mib << 20, self.duration(keys::TELEMETRY_KEEP, Duration::from_hours(30 * 24)))
+    }
+
     /// When an agent counts as silent.
     #[must_use]
     pub fn silent_after(&self) -> Duration {

@@ -18,8 +18,10 @@
 mod conformance;
 mod error;
 mod failure;
+mod fields;
 pub mod files;
 pub mod imported;
+pub mod journal;
 #[cfg(test)]
 mod memory;
 pub mod mirror;
@@ -287,6 +289,11 @@ pub trait Store {
     /// to be called after the answer has been given.
     fn tidy(&mut self, _op: &Op) -> Result<()> {
         Ok(())
+    }
+
+    /// How long this value waited for others who were writing, in all.
+    fn waited(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// What the user should know about what was found on the way, such as an unfinished write that

@@ -68,6 +68,8 @@ pub enum Access {
     Create,
     /// For reading and appending; it must be there.
     Append,
+    /// For reading and appending; it is made if it is not there.
+    AppendCreate,
     /// For reading and writing, emptied or made.
     Truncate,
 }
@@ -169,6 +171,7 @@ impl Dir {
                 Access::Write => OFlags::RDWR,
                 Access::Create | Access::Truncate => OFlags::RDWR | OFlags::CREATE,
                 Access::Append => OFlags::RDWR | OFlags::APPEND,
+                Access::AppendCreate => OFlags::RDWR | OFlags::APPEND | OFlags::CREATE,
             };
         let mode =
             if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };

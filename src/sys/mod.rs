@@ -11,6 +11,7 @@ pub mod process;
 mod scratch;
 pub mod signal;
 pub mod tree;
+pub mod usage;
 pub mod volume;
 
 pub use clock::{Boot, Clock, FixedClock, SystemClock};

@@ -43,17 +43,27 @@ fn the_program_gets_the_item_and_its_last_words_are_the_result() {
     let script = "cat > in.json; echo $COORD_ITEM_ID $COORD_ATTEMPT $COORD_AGENT $TRACEPARENT; \
         printf '%s\\n' \"$COORD_ITEM_TITLE\" \"$COORD_TOKEN\" \"$COORD_DIR\"";
     let mut cmd = env.command();
-    cmd.env("TRACEPARENT", "00-1").args(["agent", "run", "--json", "--until-empty", "--agent"]);
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    cmd.env("TRACEPARENT", format!("00-{trace}-00f067aa0ba902b7-01")).args([
+        "agent",
+        "run",
+        "--json",
+        "--until-empty",
+        "--agent",
+    ]);
     let out = Output(cmd.args(["nova", "--", "sh", "-c", script]).output().unwrap());
     assert_eq!(out.code(), 0, "{out}");
     let item = env.json("work show w-1");
     let token = item["token"].to_string();
     let dir = env.store();
-    let said = format!(
-        "w-1 1 nova 00-1\nSay $(touch hacked) `touch hacked`\n{token}\n{}",
-        dir.canonicalize().unwrap().display()
-    );
-    assert_eq!((item["status"].as_str(), item["result"].as_str()), (Some("done"), Some(&*said)));
+    let result = item["result"].as_str().unwrap();
+    let (first, rest) = result.split_once('\n').unwrap();
+    let place = dir.canonicalize().unwrap();
+    assert_eq!(rest, format!("Say $(touch hacked) `touch hacked`\n{token}\n{}", place.display()));
+    assert_eq!(item["status"], "done");
+    // The program is a part of the caller's trace, below a span of the worker's.
+    let parent = first.strip_prefix(&format!("w-1 1 nova 00-{trace}-")).unwrap();
+    assert!(parent.ends_with("-01") && !parent.starts_with("00f067aa0ba902b7"), "{parent}");
     assert!(!env.root().join("hacked").exists());
     let input = std::fs::read_to_string(env.root().join("in.json")).unwrap();
     let input: serde_json::Value = serde_json::from_str(&input).unwrap();

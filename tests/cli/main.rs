@@ -20,6 +20,7 @@ mod selftest;
 mod shell;
 mod streams;
 mod swarm;
+mod telemetry;
 mod work_add;
 mod work_assign;
 mod work_claim;

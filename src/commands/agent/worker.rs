@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::run::{Handled, Report, Wishes};
 use crate::commands::guard::{self, Limits, Over, Renewal};
 use crate::commands::work::ItemView;
-use crate::commands::{Context, from_store};
+use crate::commands::{Context, Step, from_store};
 use crate::domain::name::AgentId;
 use crate::domain::work::transition::Holder;
 use crate::domain::work::{Change, Found, Op, Status, Want};
@@ -118,10 +118,22 @@ impl Worker {
             }
             let since = cx.clock.monotonic();
             let op = guard::fresh_op(cx, &self.agent)?;
+            let whole = Step::begin(cx.piece(), cx.clock.as_ref());
+            let claim = Step::begin(whole.here.below(cx.ids.as_ref()), cx.clock.as_ref());
             let bound = match cx.store()?.claim(&self.want, &op) {
                 Ok(Claimed::Taken(changed)) => {
                     (busy, full) = (0, false);
-                    if let Some(stop) = self.handle(cx, changed.found, since)? {
+                    let item = changed.found.item.clone();
+                    let (whole, claim) = (whole.of(&item), claim.of(&item));
+                    cx.record_step(&claim, "work claim", self.agent.as_str(), Some(&item), None);
+                    let handled = self.handle(cx, changed.found, since, &whole);
+                    let failure = handled.as_ref().err().map(ToString::to_string);
+                    let attributes = [
+                        ("coord.agent", self.agent.as_str().into()),
+                        ("coord.item", item.id.as_str().into()),
+                    ];
+                    cx.record_span(&whole, "work on item", failure, attributes);
+                    if let Some(stop) = handled? {
                         return Ok(Some(stop));
                     }
                     Self::tidy(cx, &op)?;
@@ -174,12 +186,23 @@ impl Worker {
     }
 
     /// Runs the program on an item and records how it ended.
-    fn handle(&mut self, cx: &mut Context, found: Found, since: Duration) -> Result<Option<Asked>> {
+    fn handle(
+        &mut self,
+        cx: &mut Context,
+        found: Found,
+        since: Duration,
+        whole: &Step,
+    ) -> Result<Option<Asked>> {
         self.taken += 1;
         let item = found.item.clone();
         let holder = Holder { agent: self.agent.clone(), token: item.token };
         let started = cx.clock.monotonic();
-        let mut running = match self.program(cx, found)?.start() {
+        let run = Step::begin(whole.here.below(cx.ids.as_ref()), cx.clock.as_ref());
+        let mut program = self.program(cx, found)?;
+        for (name, value) in cx.handed_on(&run) {
+            program = program.env(name, value);
+        }
+        let mut running = match program.start() {
             Ok(running) => running,
             Err(source) => {
                 let note = Some("the worker could not start its program".to_owned());
@@ -206,6 +229,9 @@ impl Worker {
             renewed.unwrap_or_else(Renewal::Later)
         };
         let over = guard::watch(cx, &self.signals, &mut running, &self.limits, since, &mut renew)?;
+        let name = self.command.first().map(|p| p.to_string_lossy().into_owned());
+        let name = name.unwrap_or_default();
+        cx.record_program(&run, &name, &over, [("coord.item", item.id.as_str().into())]);
         let (out, err) = running.output();
         let (outcome, ended, change) = match &over {
             Over::Ended(ended) if ended.is_success() => {
@@ -234,7 +260,14 @@ impl Worker {
             }
         };
         let cut = out.cut + err.cut;
+        let last = Step::begin(whole.here.below(cx.ids.as_ref()), cx.clock.as_ref());
         let settled = self.settle(cx, &item.id, &change)?;
+        let verb = match change {
+            Change::Release { .. } => "work release",
+            _ => "work complete",
+        };
+        let lost = settled.is_none().then(|| Error::new(Kind::Conflict, "the claim was lost"));
+        cx.record_step(&last, verb, self.agent.as_str(), Some(&item), lost.as_ref());
         let now = settled.as_ref().map(|changed| &changed.found);
         let outcome = if now.is_some() { outcome } else { Outcome::Lost };
         self.note(cx, &item, outcome, ended, now, started, cut);

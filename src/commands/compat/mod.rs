@@ -154,6 +154,7 @@ fn dispatch(cx: &mut Context, words: &[OsString]) -> Result<()> {
         let lines = help();
         return Ok(cx.ui.emit(&Told { command: "help", lines: &lines, result: &Value::Null })?);
     }
+    cx.command = format!("compat {}", spelling.name());
     let place = mirror::prepare(cx)?;
     let reply = match operations::refusal(spelling, word) {
         Some(error) => Err(error),

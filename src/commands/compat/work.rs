@@ -6,7 +6,7 @@ use super::facts::Facts;
 use super::{Reply, agent, given, made_id, missing, named_agent};
 use crate::commands::guard::fresh_op;
 use crate::commands::work::ItemView;
-use crate::commands::{Context, explain, values};
+use crate::commands::{Context, OLD_TRACES, explain, values};
 use crate::domain::legacy::dialect::Spelling;
 use crate::domain::legacy::mirror::{USUAL_TEAM, priority};
 use crate::domain::name::{AgentId, ItemId, NameError};
@@ -49,7 +49,7 @@ pub(super) fn claim(cx: &mut Context, spelling: &Spelling, rest: &[&str]) -> Res
             .push("⚠️ no advice was asked for: the item is claimed as it was described".to_owned());
     }
     lines.push(format!("✅ SUCCESS: Claimed work item {} for team {team}", taken.id));
-    reply(changed, lines, op.now)
+    reply(cx, changed, lines, op.now)
 }
 
 /// `add-work TYPE DESCRIPTION [PRIORITY] [TEAM]`: queues an item.
@@ -66,7 +66,7 @@ pub(super) fn add(cx: &mut Context, spelling: &Spelling, rest: &[&str]) -> Resul
         "💡 it waits in the queue: `coord work claim` takes it".to_owned(),
     ];
     let changed = Changed { found, repeated: added.repeated, unblocked: Vec::new() };
-    reply(changed, lines, op.now)
+    reply(cx, changed, lines, op.now)
 }
 
 /// `progress ID PERCENT [STATUS]`.
@@ -86,7 +86,7 @@ pub(super) fn progress(cx: &mut Context, spelling: &Spelling, rest: &[&str]) -> 
         format!("🔍 Trace ID: {trace}"),
         format!("📈 PROGRESS: Updated {id} to {}% ({status})", changed.found.item.progress),
     ];
-    reply(changed, lines, now)
+    reply(cx, changed, lines, now)
 }
 
 /// `complete ID [RESULT] [POINTS]`.
@@ -114,7 +114,7 @@ pub(super) fn complete(cx: &mut Context, spelling: &Spelling, rest: &[&str]) -> 
             format!("📊 VELOCITY: Added {points} points to team {} velocity", team_of(item)),
         ]
     };
-    reply(changed, lines, now)
+    reply(cx, changed, lines, now)
 }
 
 /// `list-work [STATUS]`.
@@ -164,7 +164,7 @@ fn state(word: &str) -> Result<&'static [State]> {
 }
 
 /// The item that the words describe.
-fn described(cx: &Context, spelling: &Spelling, rest: &[&str], id: ItemId) -> Result<NewItem> {
+fn described(cx: &mut Context, spelling: &Spelling, rest: &[&str], id: ItemId) -> Result<NewItem> {
     let Some(kind) = given(rest, 0) else { return Err(missing("the type of the work", spelling)) };
     let Some(text) = given(rest, 1) else {
         return Err(missing("the description of the work", spelling));
@@ -225,14 +225,12 @@ fn fresh_id(cx: &Context) -> Result<ItemId> {
 }
 
 /// The trace that the surroundings name, in the order in which the old program looked, else a new one.
-fn trace(cx: &Context) -> String {
-    ["FORCE_TRACE_ID", "COORDINATION_TRACE_ID", "TRACE_ID", "OTEL_TRACE_ID"]
-        .iter()
-        .find_map(|name| cx.env.text(name))
-        .map_or_else(
-            || format!("{}{}", cx.ids.hex(), cx.ids.hex()),
-            |trace| trace.chars().take(64).collect(),
-        )
+fn trace(cx: &mut Context) -> String {
+    let named = OLD_TRACES.iter().find_map(|name| cx.env.text(name));
+    match named {
+        Some(trace) => trace.chars().take(64).collect(),
+        None => cx.here().trace.to_string(),
+    }
 }
 
 fn team_of(item: &Item) -> &str {
@@ -300,8 +298,14 @@ fn change_held(
     Ok((changed, op.now))
 }
 
-fn reply(changed: Changed, lines: Vec<String>, now: crate::domain::time::Stamp) -> Result<Reply> {
+fn reply(
+    cx: &mut Context,
+    changed: Changed,
+    lines: Vec<String>,
+    now: crate::domain::time::Stamp,
+) -> Result<Reply> {
     let (n, repeated) = (changed.found.n, changed.repeated);
+    cx.about(&changed.found.item);
     let view = ItemView::new(changed.found, now);
     let failed = |e| {
         Error::new(Kind::Bug, "the answer cannot be written as JSON")

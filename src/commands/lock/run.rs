@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::commands::guard::{self, GRACE, Limits, Over, Renewal};
-use crate::commands::{By, Context, Verb, from_store};
+use crate::commands::{By, Context, Step, Verb, from_store};
 use crate::domain::name::{AgentId, Word};
 use crate::domain::time::{human_duration, parse_duration};
 use crate::error::{Error, Kind, Result};
@@ -170,11 +170,15 @@ impl Args {
         lock: &Lock,
         since: Duration,
     ) -> Result<Over> {
+        let step = Step::begin(cx.here().below(cx.ids.as_ref()), cx.clock.as_ref());
         let mut program = Program::new(self.command.clone())
             .env("COORD_LOCK", self.name.as_str())
             .env("COORD_LOCK_TOKEN", lock.token.to_string())
             .streams(Streams::Inherited)
             .die_with_us(Signal::KILL);
+        for (name, value) in cx.handed_on(&step) {
+            program = program.env(name, value);
+        }
         let terminal = std::io::stdin().is_terminal();
         if terminal {
             // Only the terminal's own group may read from it; Ctrl-C then reaches the program too.
@@ -206,7 +210,12 @@ impl Args {
             grace: self.grace,
             leave_interrupts: terminal,
         };
-        guard::watch(cx, signals, &mut running, &limits, since, &mut renew)
+        let over = guard::watch(cx, signals, &mut running, &limits, since, &mut renew);
+        if let Ok(over) = &over {
+            let lock = [("coord.lock", self.name.as_str().into())];
+            cx.record_program(&step, &name, over, lock);
+        }
+        over
     }
 
     fn failed(&self, ended: Ended) -> Error {

@@ -185,6 +185,9 @@ impl Args {
         if cx.flags.trust_dir {
             head.push("--trust-dir".into());
         }
+        if cx.flags.no_telemetry {
+            head.push("--no-telemetry".into());
+        }
         if self.until_empty {
             head.push("--until-empty".into());
         }

@@ -191,6 +191,9 @@ impl Verb for Args {
             return Ok(());
         }
         let added = cx.store()?.add(items, &op)?;
+        if let [only] = added.items.as_slice() {
+            cx.about(&only.item);
+        }
         let (existing, repeated) = (added.existing, added.repeated);
         let view = Queued {
             added: if repeated { 0 } else { added.items.len().saturating_sub(existing) },

@@ -171,6 +171,7 @@ const MOST_ADVISED: usize = 10;
 const LONGEST: Duration = Duration::from_mins(1);
 
 fn taken(cx: &mut Context, changed: Changed) -> Result<()> {
+    cx.about(&changed.found.item);
     let lease = changed.found.item.lease;
     let item = ItemView::new(changed.found, cx.stamp());
     let id = item.id.clone();

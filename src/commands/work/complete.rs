@@ -94,6 +94,7 @@ impl Verb for Args {
             Change::Complete { holder: holder.clone(), result, points: self.points }
         };
         let changed = held::change(cx, self.id, &holder, &change, &op)?;
+        cx.about(&changed.found.item);
         let (repeated, state) = (changed.repeated, changed.found.state());
         let view = Finished {
             item: ItemView::new(changed.found, op.now),

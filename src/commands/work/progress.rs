@@ -99,6 +99,7 @@ impl Verb for Args {
             lease: self.lease,
         };
         let changed = held::change(cx, id, &holder, &change, &op)?;
+        cx.about(&changed.found.item);
         let item = ItemView::new(changed.found, op.now);
         cx.ui.emit(&Reported { item, repeated: changed.repeated })?;
         Ok(())

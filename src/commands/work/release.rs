@@ -66,6 +66,7 @@ impl Verb for Args {
         };
         let changed = held::change(cx, self.id, &holder, &change, &op)?;
         let repeated = changed.repeated;
+        cx.about(&changed.found.item);
         let item = ItemView::new(changed.found, op.now);
         cx.ui.emit(&Released { item, repeated })?;
         Ok(())

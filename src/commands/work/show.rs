@@ -157,6 +157,7 @@ impl Verb for Args {
         let events_total = history.len();
         let skip = events_total.saturating_sub(self.events as usize);
         let events = history.into_iter().skip(skip).map(Happened::from).collect();
+        cx.about(&found.item);
         let item = ItemView::new(found, now);
         cx.ui.emit(&Shown { item, waits_for, waited_for_by, events, events_total })?;
         Ok(())

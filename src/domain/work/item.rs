@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::{Lease, Limits};
 use crate::domain::name::{AgentId, ItemId, OpId, Team, Word};
 use crate::domain::time::Stamp;
+use crate::domain::trace::{TraceId, trace_of_text};
 
 /// Where an item stands, as it is recorded.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -222,6 +223,13 @@ pub struct Item {
 }
 
 impl Item {
+    /// The trace that its life makes: the one it was given, else one of its own.
+    #[must_use]
+    pub fn trace(&self) -> TraceId {
+        let given = self.trace_id.as_deref().and_then(trace_of_text);
+        given.unwrap_or_else(|| TraceId::of(self.id.as_str(), self.created_at.timestamp_micros()))
+    }
+
     /// A pending item with nothing but its name.
     #[must_use]
     pub fn bare(id: ItemId, title: String, now: DateTime<Utc>) -> Self {

@@ -12,11 +12,12 @@ use std::ops::ControlFlow;
 use super::head::Head;
 use super::keys::{self, Kind};
 use super::log::{HISTORY, LIVE, Logs, NEXT, scan, sealed_name};
-use super::record::{Fields, Record, Slim, chain, header};
+use super::record::{Record, Slim, chain, header};
 use super::session::Session;
 use super::{FileStore, failure};
 use crate::domain::work::Op;
 use crate::store::Result;
+use crate::store::fields::Fields;
 use crate::sys::fs::Access;
 
 /// Lines that may be superseded before it is worth while.

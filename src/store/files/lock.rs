@@ -12,7 +12,7 @@ use fs2::FileExt;
 use serde_json::Value;
 
 use super::GiveUp;
-use super::record::Fields;
+use crate::store::fields::Fields;
 use crate::store::{Error, Holder, Result};
 use crate::sys::Clock;
 use crate::sys::fs::{Access, Dir};
@@ -30,8 +30,8 @@ pub(super) struct Patience<'a> {
 /// The lock, held until it is dropped.
 pub(super) struct Lock {
     file: Arc<File>,
-    /// Whether somebody else held it first, so that time has passed.
-    pub(super) waited: bool,
+    /// How long somebody else held it first; nothing if nobody did.
+    pub(super) waited: Option<Duration>,
 }
 
 impl Lock {
@@ -45,14 +45,15 @@ impl Lock {
     ) -> Result<Self> {
         let file = Arc::new(dir.file(FILE, Access::Create).map_err(super::failure::open)?);
         let waited = match try_now(&file) {
-            Ok(()) => false,
-            Err(_) if crate::sys::plant("no-lock") => false,
+            Ok(()) => None,
+            Err(_) if crate::sys::plant("no-lock") => None,
             Err(fs2::TryLockError::WouldBlock) => {
+                let start = patience.clock.monotonic();
                 match patience.give_up {
                     Some(give_up) => Self::wait_here(&file, patience, give_up)?,
                     None => Self::wait(&file, patience.time)?,
                 }
-                true
+                Some(patience.clock.monotonic().saturating_sub(start))
             }
             Err(fs2::TryLockError::Error(source)) => {
                 return Err(super::failure::io("lock the store", source));

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::failure;
 use super::record::{Control, FORMAT, Slim};
@@ -36,7 +36,7 @@ pub(super) fn sealed(history: &Dir) -> Result<Vec<u64>> {
 
 /// The live log and, opened when they are needed, the sealed ones.
 pub(super) struct Logs {
-    dir: Rc<Dir>,
+    dir: Arc<Dir>,
     history: OnceCell<Option<Dir>>,
     pub(super) live: File,
     pub(super) segment: u64,
@@ -44,9 +44,9 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    pub(super) fn new(dir: &Rc<Dir>, live: File, segment: u64) -> Self {
+    pub(super) fn new(dir: &Arc<Dir>, live: File, segment: u64) -> Self {
         let (history, opened) = (OnceCell::new(), RefCell::default());
-        Self { dir: Rc::clone(dir), history, live, segment, opened }
+        Self { dir: Arc::clone(dir), history, live, segment, opened }
     }
 
     fn history(&self) -> Option<&Dir> {

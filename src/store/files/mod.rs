@@ -66,7 +66,6 @@ mod work;
 
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,9 +108,10 @@ pub type GiveUp = Arc<dyn Fn(Error) + Send + Sync>;
 pub struct FileStore {
     options: Options,
     give_up: Option<GiveUp>,
-    dir: Rc<Dir>,
+    dir: Arc<Dir>,
     notes: RefCell<Vec<String>>,
     compaction_due: Cell<bool>,
+    waited: Cell<Duration>,
 }
 
 impl FileStore {
@@ -129,8 +129,18 @@ impl FileStore {
             }
             other => other.map_err(failure::open)?,
         };
-        let (dir, notes) = (Rc::new(dir), RefCell::default());
-        Ok(Self { options, give_up: None, dir, notes, compaction_due: Cell::new(false) })
+        Ok(Self::over(options, Arc::new(dir)))
+    }
+
+    fn over(options: Options, dir: Arc<Dir>) -> Self {
+        let (notes, waited) = (RefCell::default(), Cell::default());
+        Self { options, give_up: None, dir, notes, compaction_due: Cell::new(false), waited }
+    }
+
+    /// The state directory, open: for what stands beside the work, such as telemetry.
+    #[must_use]
+    pub fn dir(&self) -> Arc<Dir> {
+        Arc::clone(&self.dir)
     }
 
     /// For a process that has nothing else to do: when the lock is not got in time, `give_up` is
@@ -265,6 +275,10 @@ impl Store for FileStore {
             compact::run(self, op)?;
         }
         Ok(())
+    }
+
+    fn waited(&self) -> Duration {
+        self.waited.get()
     }
 
     fn notes(&mut self) -> Vec<String> {

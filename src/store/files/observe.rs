@@ -1,8 +1,7 @@
 //! Looking at a store without changing anything: no lock is waited for, no mode is mended, no index is
 //! made. For reports on its health.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use fs2::FileExt;
 
@@ -21,10 +20,9 @@ impl FileStore {
     pub fn observe(options: Options) -> Result<Self> {
         let dir = match Dir::observe(&options.dir) {
             Err(e) if e.is_not_found() => return Err(Error::Missing { dir: options.dir }),
-            other => Rc::new(other.map_err(failure::open)?),
+            other => Arc::new(other.map_err(failure::open)?),
         };
-        let (notes, compaction_due) = (RefCell::default(), Cell::new(false));
-        Ok(Self { options, give_up: None, dir, notes, compaction_due })
+        Ok(Self::over(options, dir))
     }
 
     /// Whether the index is there and matches the log; whether it says that the log is damaged.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
 
 use crate::domain::name::{AgentId, ItemId, OpId};
-use crate::domain::time::{parse_rfc3339, with_rfc3339};
+use crate::domain::time::parse_rfc3339;
 use crate::domain::work::{Item, Lease, Limits};
+use crate::store::fields::Fields;
 
 /// The version of the format that is written.
 pub(super) const FORMAT: u64 = 1;
@@ -42,136 +42,6 @@ pub(super) fn chain(line: &[u8]) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&hash[..8]);
     u64::from_be_bytes(first)
-}
-
-/// Writes one JSON object field by field, in the order in which people look for them.
-pub(super) struct Fields {
-    out: Vec<u8>,
-}
-
-impl Fields {
-    pub(super) fn new() -> Self {
-        Self { out: Vec::with_capacity(640) }
-    }
-
-    fn name(&mut self, name: &str) {
-        self.out.push(if self.out.is_empty() { b'{' } else { b',' });
-        self.out.push(b'"');
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
-    }
-
-    pub(super) fn text(&mut self, name: &str, text: &str) -> &mut Self {
-        self.name(name);
-        // Writing a string to a vector cannot fail.
-        let _ = serde_json::to_writer(&mut self.out, text);
-        self
-    }
-
-    /// A text of ours that needs no escapes.
-    fn plain(&mut self, name: &str, text: &str) -> &mut Self {
-        debug_assert!(text.bytes().all(|c| c.is_ascii_graphic() && c != b'"' && c != b'\\'));
-        self.name(name);
-        self.out.push(b'"');
-        self.out.extend_from_slice(text.as_bytes());
-        self.out.push(b'"');
-        self
-    }
-
-    /// Sixteen hex digits.
-    fn hex(&mut self, name: &str, number: u64) -> &mut Self {
-        let digits = number.to_be_bytes().map(|byte| {
-            [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)])
-        });
-        self.name(name);
-        self.out.push(b'"');
-        self.out.extend_from_slice(digits.as_flattened());
-        self.out.push(b'"');
-        self
-    }
-
-    pub(super) fn text_if(&mut self, name: &str, text: Option<&str>) -> &mut Self {
-        if let Some(text) = text {
-            self.text(name, text);
-        }
-        self
-    }
-
-    pub(super) fn number(&mut self, name: &str, number: u64) -> &mut Self {
-        self.name(name);
-        let mut digits = [0u8; 20];
-        let (mut at, mut rest) = (digits.len(), number);
-        loop {
-            at -= 1;
-            digits[at] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.out.extend_from_slice(&digits[at..]);
-        self
-    }
-
-    pub(super) fn number_if(&mut self, name: &str, number: Option<u64>) -> &mut Self {
-        if let Some(number) = number {
-            self.number(name, number);
-        }
-        self
-    }
-
-    pub(super) fn truth(&mut self, name: &str, truth: bool) -> &mut Self {
-        if truth {
-            self.name(name);
-            self.out.extend_from_slice(b"true");
-        }
-        self
-    }
-
-    pub(super) fn value(&mut self, name: &str, value: &Value) -> &mut Self {
-        self.name(name);
-        let _ = serde_json::to_writer(&mut self.out, value);
-        self
-    }
-
-    fn list<T: AsRef<str>>(&mut self, name: &str, list: &[T]) -> &mut Self {
-        if !list.is_empty() {
-            self.name(name);
-            for (at, text) in list.iter().enumerate() {
-                self.out.push(if at == 0 { b'[' } else { b',' });
-                let _ = serde_json::to_writer(&mut self.out, text.as_ref());
-            }
-            self.out.push(b']');
-        }
-        self
-    }
-
-    fn time(&mut self, name: &str, time: DateTime<Utc>) -> &mut Self {
-        with_rfc3339(time, |text| {
-            self.plain(name, text);
-        });
-        self
-    }
-
-    fn time_if(&mut self, name: &str, time: Option<DateTime<Utc>>) -> &mut Self {
-        if let Some(time) = time {
-            self.time(name, time);
-        }
-        self
-    }
-
-    /// Closes the object with the link to the line before it, and ends the line.
-    pub(super) fn end(&mut self, prev: u64) -> Vec<u8> {
-        let mut line = self.hex("prev", prev).close();
-        line.push(b'\n');
-        line
-    }
-
-    /// Closes the object.
-    pub(super) fn close(&mut self) -> Vec<u8> {
-        self.out.push(b'}');
-        std::mem::take(&mut self.out)
-    }
 }
 
 impl Record {

@@ -75,7 +75,13 @@ impl<'a> Session<'a> {
         let patience = Patience { time, give_up: store.give_up.as_ref(), clock };
         let lock = Lock::take(&store.dir, &patience, &options.command, &since)?;
         // A lease must not begin before its agent could have it.
-        let now = if lock.waited { store.stamp() } else { op.now };
+        let now = match lock.waited {
+            Some(time) => {
+                store.waited.set(store.waited.get() + time);
+                store.stamp()
+            }
+            None => op.now,
+        };
         let live = match early {
             Some(live) if store.dir.names_file(LIVE, &live) => live,
             // There was none, or a compaction has put another in its place meanwhile.

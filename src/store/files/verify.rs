@@ -8,12 +8,13 @@ use serde_json::json;
 
 use super::log::{HISTORY, LIVE, scan, sealed_name};
 use super::rebuild::{Fault, FaultKind, Rebuilt, describe};
-use super::record::{Fields, Record};
+use super::record::Record;
 use super::session::Session;
 use super::{FileStore, compare, failure};
 use crate::domain::name::ItemId;
 use crate::domain::time::rfc3339;
 use crate::domain::work::Op;
+use crate::store::fields::Fields;
 use crate::store::{Result, Verified};
 use crate::sys::fs::Access;
 

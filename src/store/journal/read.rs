@@ -1,0 +1,129 @@
+//! Reading telemetry: oldest file first, line by line, so that memory does not grow with it.
+
+use std::io::{BufRead, BufReader, Read as _};
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+
+use super::Stream;
+use crate::domain::telemetry::Operation;
+use crate::domain::trace::Span;
+use crate::store::{Result, failure};
+use crate::sys::fs::{Access, Dir};
+
+/// A line that is longer is none of ours.
+const LONGEST: u64 = 1 << 20;
+
+/// What was read.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Read {
+    /// Lines that were shown.
+    pub lines: u64,
+    /// Lines that could not be read, such as the torn one of a power cut.
+    pub bad: u64,
+}
+
+/// The telemetry of one state directory.
+#[derive(Debug)]
+pub struct Journal {
+    dir: Dir,
+}
+
+impl Journal {
+    /// Opens it for reading; nothing if the state directory is not there.
+    pub fn open(state: &Path, trusted: bool) -> Result<Option<Self>> {
+        match Dir::open(state, trusted) {
+            Ok(dir) => Ok(Some(Self { dir })),
+            Err(e) if e.is_not_found() => Ok(None),
+            Err(e) => Err(failure::open(e)),
+        }
+    }
+
+    /// Shows every operation that began at or after `since`, in the order in which they ended.
+    pub fn operations(
+        &self,
+        since: Option<DateTime<Utc>>,
+        see: &mut dyn FnMut(Operation),
+    ) -> Result<Read> {
+        self.each(Stream::Operations, since, &mut |op: Operation| {
+            if since.is_none_or(|since| op.at >= since) {
+                see(op);
+            }
+        })
+    }
+
+    /// Shows every span that ended at or after `since`, operations included: those first.
+    pub fn spans(&self, since: Option<DateTime<Utc>>, see: &mut dyn FnMut(Span)) -> Result<Read> {
+        let mut show = |span: Span| {
+            if since.is_none_or(|since| span.end() >= since) {
+                see(span);
+            }
+        };
+        let operations =
+            self.each(Stream::Operations, since, &mut |op: Operation| show(op.span()))?;
+        let spans = self.each(Stream::Spans, since, &mut show)?;
+        Ok(Read { lines: operations.lines + spans.lines, bad: operations.bad + spans.bad })
+    }
+
+    /// The files of a stream, oldest first, each with its size in bytes; the one that is written last.
+    pub fn files(&self, stream: Stream) -> Result<Vec<(String, u64)>> {
+        let names = self.dir.names().map_err(|source| failure::read(self.dir.path(), source))?;
+        let former = names.into_iter().filter(|name| stream.is_former(name));
+        let mut files = Vec::new();
+        for name in former.chain([stream.file().to_owned()]) {
+            match self.dir.file(&name, Access::Read) {
+                Ok(file) => {
+                    let size = file.metadata().map_or(0, |m| m.len());
+                    files.push((name, size));
+                }
+                // Removed meanwhile, or never there.
+                Err(e) if e.is_not_found() => {}
+                Err(e) => return Err(failure::open(e)),
+            }
+        }
+        Ok(files)
+    }
+
+    fn each<T: DeserializeOwned>(
+        &self,
+        stream: Stream,
+        since: Option<DateTime<Utc>>,
+        see: &mut dyn FnMut(T),
+    ) -> Result<Read> {
+        let mut read = Read::default();
+        for (name, _) in self.files(stream)? {
+            let file = match self.dir.file(&name, Access::Read) {
+                Ok(file) => file,
+                Err(e) if e.is_not_found() => continue,
+                Err(e) => return Err(failure::open(e)),
+            };
+            let path = self.dir.path().join(&name);
+            let changed = file.metadata().and_then(|m| m.modified());
+            let changed = changed.map_err(|source| failure::read(&path, source))?;
+            // Nothing in it can be newer than its last change, give or take a clock that was set.
+            let slack = chrono::TimeDelta::hours(1);
+            if since.is_some_and(|since| DateTime::<Utc>::from(changed) + slack < since) {
+                continue;
+            }
+            let mut lines = BufReader::with_capacity(1 << 16, file);
+            let mut line = Vec::new();
+            loop {
+                line.clear();
+                let got = lines.by_ref().take(LONGEST).read_until(b'\n', &mut line);
+                if got.map_err(|source| failure::read(&path, source))? == 0 {
+                    break;
+                }
+                match serde_json::from_slice(&line) {
+                    Ok(value) => {
+                        read.lines += 1;
+                        see(value);
+                    }
+                    Err(_) if line.iter().all(u8::is_ascii_whitespace) => {}
+                    Err(_) => read.bad += 1,
+                }
+            }
+        }
+        Ok(read)
+    }
+}
