@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 use super::Context;
 use super::guard::Over;
 use crate::domain::telemetry::{Operation, Outcome};
-use crate::domain::trace::{self, Parent, Span, SpanId, TraceId, parse_parent, trace_of_text};
+use crate::domain::trace::{self, Parent, SpanId, TraceId, parse_parent, trace_of_text};
 use crate::domain::work::Item;
 use crate::error::{Error, Kind};
-use crate::settings::keys;
+use crate::settings::{Settings, keys};
 use crate::store::journal::{self, Limits};
 use crate::sys::fs::Dir;
 use crate::sys::{Clock, Env, Ids, usage};
@@ -233,18 +233,16 @@ impl Context {
     /// Where telemetry goes; nowhere if it is switched off, or if this command never looked at the
     /// state directory.
     pub(super) fn sink(&mut self) -> Option<Sink> {
-        let on = self.settings.as_ref().is_some_and(|settings| settings.telemetry());
+        let on = self.settings.as_ref().is_some_and(Settings::telemetry);
         if self.flags.no_telemetry || !on {
             return None;
         }
         let (bytes, keep) = self.settings.as_ref()?.telemetry_limits();
-        let dir = match &self.dir {
-            Some(dir) => Arc::clone(dir),
-            None => {
-                let dir = Dir::open(&self.place.as_ref()?.dir, self.flags.trust_dir).ok()?;
-                Arc::clone(self.dir.insert(Arc::new(dir)))
-            }
-        };
+        if self.dir.is_none() {
+            let dir = Dir::open(&self.place.as_ref()?.dir, self.flags.trust_dir).ok()?;
+            self.dir = Some(Arc::new(dir));
+        }
+        let dir = Arc::clone(self.dir.as_ref()?);
         Some(Sink { dir, limits: Limits { bytes, keep } })
     }
 
@@ -304,7 +302,7 @@ impl Context {
                 (failure, Some(ended.exit_code()))
             }
             Over::TimedOut => (Some("it took too long".to_owned()), None),
-            Over::Stopped(stop) => (Some(format!("stopped by {}", stop.name())), None),
+            Over::Stopped(signal) => (Some(format!("stopped by {}", signal.name())), None),
             Over::Lost(why) => (Some(why.clone()), None),
         };
         // Its arguments may hold what is nobody else's.
@@ -323,9 +321,7 @@ impl Context {
         attributes: impl IntoIterator<Item = (&'static str, serde_json::Value)>,
     ) {
         let Some(sink) = self.sink() else { return };
-        let mut op = step.operation(name, Outcome::Ok, self.clock.as_ref());
-        op.command = name.to_owned();
-        let mut span: Span = op.span();
+        let mut span = step.operation(name, Outcome::Ok, self.clock.as_ref()).span();
         span.outcome = if failure.is_some() { trace::Outcome::Error } else { trace::Outcome::Ok };
         span.message = failure;
         span.attributes =

@@ -71,7 +71,7 @@ pub struct Settings {
 }
 
 /// The sections that every command needs; a wrong variable for them is told at once.
-const EAGER: [&str; 3] = ["store.", "work.", "agent."];
+const EAGER: [&str; 4] = ["store.", "work.", "agent.", "telemetry."];
 
 impl Settings {
     /// Reads what stands in the files and the environment. Files that are not there cost a look.

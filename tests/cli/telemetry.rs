@@ -14,13 +14,13 @@ fn lines(env: &TestEnv, file: &str) -> Vec<Value> {
 #[test]
 fn every_command_notes_what_it_did() {
     let env = TestEnv::new();
-    env.coord("add one --team core");
-    env.coord("claim --agent nova");
-    env.coord("work complete w-1 --agent zed");
-    env.coord("complete w-1 --agent nova --json");
-    env.coord("claim --agent nova");
-    env.coord("claim w-9 --no-telemetry");
-    env.coord("health");
+    let _ = env.coord("add one --team core");
+    let _ = env.coord("claim --agent nova");
+    let _ = env.coord("work complete w-1 --agent zed");
+    let _ = env.coord("complete w-1 --agent nova --json");
+    let _ = env.coord("claim --agent nova");
+    let _ = env.coord("claim w-9 --no-telemetry");
+    let _ = env.coord("health");
     let ops = lines(&env, "ops.jsonl");
     let told: Vec<_> = ops
         .iter()
@@ -54,7 +54,7 @@ fn every_command_notes_what_it_did() {
 #[test]
 fn a_worker_is_one_trace_with_the_claim_the_program_and_the_completion() {
     let env = TestEnv::new();
-    env.coord("add one");
+    let _ = env.coord("add one");
     let script = "$COORD progress 50 -q";
     let mut cmd = env.command();
     cmd.args(["agent", "run", "--until-empty", "--agent", "nova", "--", "sh", "-c", script]);
@@ -113,7 +113,7 @@ fn a_told_trace_is_kept_and_handed_on() {
 fn a_lock_that_was_not_got_is_noted() {
     use std::io::Read as _;
     let env = TestEnv::new();
-    env.coord("add one");
+    let _ = env.coord("add one");
     let lock = env.store().join("lock");
     let mut holder = std::process::Command::new("flock")
         .args([lock.as_os_str(), "sh".as_ref(), "-c".as_ref(), "echo held; exec sleep 60".as_ref()])
@@ -133,7 +133,7 @@ fn a_lock_that_was_not_got_is_noted() {
 #[test]
 fn a_place_that_cannot_be_written_stops_nobody() {
     let env = TestEnv::new();
-    env.coord("add one");
+    let _ = env.coord("add one");
     let ops = env.store().join("ops.jsonl");
     std::fs::remove_file(&ops).unwrap();
     std::fs::create_dir(&ops).unwrap();

@@ -266,8 +266,8 @@ impl Worker {
             Change::Release { .. } => "work release",
             _ => "work complete",
         };
-        let lost = settled.is_none().then(|| Error::new(Kind::Conflict, "the claim was lost"));
-        cx.record_step(&last, verb, self.agent.as_str(), Some(&item), lost.as_ref());
+        let refusal = settled.is_none().then(|| Error::new(Kind::Conflict, "the claim was lost"));
+        cx.record_step(&last, verb, self.agent.as_str(), Some(&item), refusal.as_ref());
         let now = settled.as_ref().map(|changed| &changed.found);
         let outcome = if now.is_some() { outcome } else { Outcome::Lost };
         self.note(cx, &item, outcome, ended, now, started, cut);
