@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::commands::{Context, Flags, Reference, bench, compat};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::output::Ui;
 use crate::sys::{Clock, Env, RandomIds, SystemClock, process};
 
@@ -81,21 +81,46 @@ fn close(mut cx: Context, result: Result<()>) -> ExitCode {
 
 /// Runs under the old name: everything behind it is the old dialect's, but for flags before the word.
 fn old_dialect(env: Env, argv: &[OsString]) -> ExitCode {
-    let flags = argv.iter().skip(1).take_while(|word| is_output_flag(word)).count();
-    let (flags, words) = argv.get(1..).unwrap_or_default().split_at(flags);
-    let flags: Vec<OsString> = argv.iter().take(1).chain(flags).cloned().collect();
-    let ui = early::Early::scan(&flags, &env).ui(&env);
+    let words = argv.get(1..).unwrap_or_default();
+    let (flags, op_id) = old_flags(words);
+    let (shape, words) = words.split_at(flags);
+    let shape: Vec<OsString> = argv.iter().take(1).chain(shape).cloned().collect();
+    let ui = early::Early::scan(&shape, &env).ui(&env);
     let (clock, ids) = (Arc::new(SystemClock), Box::new(RandomIds));
     let command = compat::NAME.to_owned();
-    let line = (Flags::default(), command);
+    let given = op_id.as_ref().and_then(|text| text.parse().ok());
+    let unfit = op_id.filter(|_| given.is_none());
+    let line = (Flags { op_id: given, ..Flags::default() }, command);
     let mut cx = Context::new(ui, env, clock, ids, line, REFERENCE);
-    let result = compat::run(&mut cx, words);
+    let result = match unfit {
+        Some(text) => {
+            let message = format!("`{}` is no operation id", text.escape_debug());
+            Err(Error::new(Kind::User, message)
+                .hint(format!("such as `{} --op-id nightly-7 claim …`", compat::NAME)))
+        }
+        None => compat::run(&mut cx, words),
+    };
     close(cx, result)
 }
 
-/// A flag of the output that takes no value.
-fn is_output_flag(word: &OsString) -> bool {
-    ["--json", "--quiet", "-q"].iter().any(|flag| word == flag)
+/// How many words before the old command are flags, and the operation id among them.
+fn old_flags(words: &[OsString]) -> (usize, Option<String>) {
+    let (mut at, mut op_id) = (0, None);
+    while let Some(word) = words.get(at).and_then(|word| word.to_str()) {
+        match word {
+            "--json" | "--quiet" | "-q" => at += 1,
+            "--op-id" => {
+                let id = words.get(at + 1).map(|id| id.to_string_lossy().into_owned());
+                op_id = Some(id.unwrap_or_default());
+                at = words.len().min(at + 2);
+            }
+            _ => match word.strip_prefix("--op-id=") {
+                Some(id) => (at, op_id) = (at + 1, Some(id.to_owned())),
+                None => break,
+            },
+        }
+    }
+    (at, op_id)
 }
 
 fn version(mut ui: Ui) -> (Ui, Result<()>) {

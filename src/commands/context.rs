@@ -66,6 +66,8 @@ pub(crate) struct Context {
     pub(super) settings: Option<Settings>,
     store: Option<Box<dyn Store>>,
     writable: bool,
+    /// What the next operation is called if nobody names it; none for a random name.
+    pub(crate) next_op: Option<OpId>,
     last_op: RefCell<Option<Op>>,
     /// When the program began, on both clocks.
     pub(super) started: (DateTime<Utc>, Duration),
@@ -103,6 +105,7 @@ impl Context {
             settings,
             store,
             writable: false,
+            next_op: None,
             last_op,
             started,
             step: None,
@@ -242,7 +245,7 @@ impl Context {
         let by = self.agent(by)?;
         let (id, given) = match &self.flags.op_id {
             Some(id) => (id.clone(), true),
-            None => (self.fresh_op()?, false),
+            None => (self.next_op.clone().map_or_else(|| self.fresh_op(), Ok)?, false),
         };
         let op = Op { id, given, by, now: self.stamp() };
         self.last_op.replace(Some(op.clone()));
@@ -257,9 +260,14 @@ impl Context {
             // These have an operation as well, but change nothing that would be asked for again.
             Some(_) if matches!(self.command.as_str(), "verify" | "lock list") => error,
             Some(op) if error.is_lost_answer() && !error.is_broken_pipe() => {
+                // The old dialect takes flags only before its words.
+                let flag = match self.command.as_str() {
+                    super::compat::NAME => format!("{} --op-id {} …", super::compat::NAME, op.id),
+                    "compat" => format!("coord compat --op-id {} …", op.id),
+                    _ => format!("--op-id {}", op.id),
+                };
                 let retry = format!(
-                    "`--op-id {}` with the same command gives the answer again and changes nothing",
-                    op.id
+                    "`{flag}` with the same command gives the answer again and changes nothing"
                 );
                 let told = Error::new(
                     Kind::Unknown,

@@ -126,6 +126,11 @@ impl Ui {
         (self.format, self.colour, self.quiet)
     }
 
+    /// Takes another format, or less of it: what was asked for was understood late.
+    pub const fn set_manner(&mut self, format: Format, quiet: bool) {
+        (self.format, self.quiet) = (format, quiet);
+    }
+
     /// The format that was asked for.
     #[must_use]
     pub const fn format(&self) -> Format {

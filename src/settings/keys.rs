@@ -157,6 +157,9 @@ table! {
     CLAUDE_MAX_ATTEMPTS "COORD_CLAUDE_MAX_ATTEMPTS" "claude.max-attempts",
         Form::Number(1, 5), "5", Lowers,
         "how many attempts a call has";
+    CLAUDE_RECOVERY "COORD_CLAUDE_RECOVERY" "claude.recovery",
+        Form::Duration, "5s", Lowers,
+        "how long a call may go on after its first failure, until it answers or falls back";
     CLAUDE_ATTEMPT_TIMEOUT "COORD_CLAUDE_ATTEMPT_TIMEOUT" "claude.attempt-timeout",
         Form::Duration, "30s", Lowers,
         "how long one attempt may take";
@@ -184,6 +187,9 @@ table! {
     CLAUDE_CACHE_MAX_MIB "COORD_CLAUDE_CACHE_MAX_MIB" "claude.cache-max-mib",
         Form::Number(0, 1_048_576), "64", Lowers,
         "how large the cache may become";
+    CLAUDE_LEDGER_MAX_MIB "COORD_CLAUDE_LEDGER_MAX_MIB" "claude.ledger-max-mib",
+        Form::Number(1, 1024), "8", Never,
+        "how large the ledger may become before it begins a new file; one old file is kept";
     CLAUDE_MAX_COST "COORD_CLAUDE_MAX_COST" "claude.max-cost",
         Form::Fraction(0.0, 1e6), "", Never,
         "what one call may cost, in US dollars";

@@ -419,6 +419,79 @@ fn what_is_wrong_is_exit_1_and_changes_nothing() {
 }
 
 #[test]
+fn flags_of_the_output_are_understood_where_no_text_can_stand() {
+    let old = Old::new();
+    let id = old.claim(&["bug_fix", "Mend it"]);
+    for words in
+        [&["--json", "status"][..], &["status", "--json"], &["list-work", "active", "--json"]]
+    {
+        let out = old.run(words);
+        assert_eq!(
+            (out.code(), out.data()["command"].as_str()),
+            (0, Some(words[0]).filter(|w| *w != "--json").or(Some("status"))),
+            "{out}"
+        );
+    }
+    let out = old.env.coord("compat list-agents --json");
+    assert_eq!(out.data()["command"], "list-agents", "{out}");
+    // Where a text may stand such a word is the text; what fails says where flags belong.
+    old.run(&["complete", &id, "--json"]).done();
+    assert_eq!(old.row(&id)["result"], "--json");
+    let out = old.run(&["claim", "bug_fix", "x", "--json"]);
+    out.fails(1, "`--json` is no priority");
+    assert!(out.err().contains("`coordination_helper.sh --json claim …`"), "{out}");
+}
+
+#[test]
+fn an_answer_that_was_lost_can_be_had_again() {
+    let old = Old::new();
+    for compat in [false, true] {
+        let command = || {
+            let mut cmd = if compat { old.env.command() } else { old.command() };
+            cmd.env_remove("COORD_AGENT").env("COORDINATION_DIR", old.dir());
+            if compat {
+                cmd.arg("compat");
+            }
+            cmd
+        };
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut lost = command();
+        lost.args(["claim", "bug_fix", "Mend it"]).stdout(full);
+        let out = Output(lost.output().unwrap());
+        assert_eq!(out.code(), 9, "{out}");
+        let told = out.err();
+        let name = if compat { "`coord compat" } else { "`coordination_helper.sh" };
+        let hint = told.lines().find(|line| line.contains("--op-id")).unwrap();
+        assert!(hint.contains(name), "{hint}");
+        let id = hint.split(' ').find(|word| word.starts_with("op-")).unwrap();
+        let before = old.json("work list --all")["total"].clone();
+        // The hint is followed to the letter.
+        let again = Output(
+            command().args(["--op-id", id, "claim", "bug_fix", "Mend it"]).output().unwrap(),
+        );
+        assert_eq!(again.code(), 0, "{again}");
+        assert!(again.out().contains("SUCCESS"), "{again}");
+        assert_eq!(old.json("work list --all")["total"], before);
+    }
+    old.run(&["--op-id", "a b", "status"]).fails(1, "no operation id");
+    old.run(&["--op-id"]).fails(1, "no operation id");
+    old.check();
+}
+
+#[test]
+fn an_increment_is_named_only_if_one_is_recorded() {
+    let old = Old::new();
+    let out = old.run(&["pi-planning"]);
+    assert!(out.out().contains("📋 PI PLANNING FOR: (nothing recorded)"), "{out}");
+    old.env.write("was/backlog.yaml", "program_backlog:\n  current_pi:\n    id: PI_2025_Q2\n    name: Scale\n    start_date: '2025-06-15'\n    end_date: '2025-08-15'\n    objectives:\n      - {id: o1, title: Small, business_value: 3}\n      - {id: o2, title: Large, business_value: 50}\n");
+    old.env.coord("--dir agent_coordination import was").done();
+    let out = old.run(&["pi-planning"]).out();
+    assert!(out.contains("FOR: PI_2025_Q2: Scale (2025-06-15 to 2025-08-15)"), "{out}");
+    let at = |words: &str| out.find(words).unwrap_or_else(|| panic!("{words}: {out}"));
+    assert!(at("🏆 Large (business value 50)") < at("🏆 Small (business value 3)"));
+}
+
+#[test]
 fn the_surroundings_say_who_acts_and_on_what() {
     let old = Old::new();
     let mut cmd = old.command();

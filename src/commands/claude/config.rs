@@ -61,6 +61,7 @@ pub(super) fn read(cx: &mut Context) -> Result<Config> {
         Ok(())
     };
     time(keys::CLAUDE_DEADLINE, &mut config.deadline)?;
+    time(keys::CLAUDE_RECOVERY, &mut config.recovery)?;
     time(keys::CLAUDE_ATTEMPT_TIMEOUT, &mut config.attempt_timeout)?;
     time(keys::CLAUDE_CONNECT_TIMEOUT, &mut config.connect_timeout)?;
     time(keys::CLAUDE_IDLE_TIMEOUT, &mut config.idle_timeout)?;
@@ -69,6 +70,9 @@ pub(super) fn read(cx: &mut Context) -> Result<Config> {
     time(keys::CLAUDE_CACHE_MAX_STALE, &mut config.cache_max_stale)?;
     if let Some(mib) = settings.number(keys::CLAUDE_CACHE_MAX_MIB)? {
         config.cache_max_bytes = mib << 20;
+    }
+    if let Some(mib) = settings.number(keys::CLAUDE_LEDGER_MAX_MIB)? {
+        config.ledger_max_bytes = mib << 20;
     }
     config.max_cost = money(settings, keys::CLAUDE_MAX_COST)?;
     config.daily_budget = money(settings, keys::CLAUDE_DAILY_BUDGET)?;

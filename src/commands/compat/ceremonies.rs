@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use chrono::Datelike as _;
 use serde_json::{Value, json};
 
 use super::facts::{Facts, plans};
@@ -182,13 +181,14 @@ pub(super) fn counts(board: &Board<'_>) -> String {
 
 fn planning(room: &Room, board: &Board<'_>) -> Vec<String> {
     let mut lines = heading("🎯 STARTING PI PLANNING SESSION");
-    let now = room.facts.now;
-    let increment = format!("PI_{}_Q{}", now.year(), now.month0() / 3 + 1);
+    let increment = increment(&room.plans).unwrap_or_else(|| "(nothing recorded)".to_owned());
     lines.extend([String::new(), format!("📋 PI PLANNING FOR: {increment}")]);
     section(&mut lines, "🏆 PI OBJECTIVES (Business Value Prioritized):", {
         let mut urgent = all(board, |team| &team.next);
         urgent.sort_by_key(|found| found.item.priority);
-        shown(&urgent)
+        let mut body = objectives(&room.plans);
+        body.extend(shown(&urgent));
+        body
     });
     let capacity = board.teams.iter().filter(|(_, team)| team.agents > 0 || team.points > 0).map(
         |(team, about)| {
@@ -210,6 +210,35 @@ fn planning(room: &Room, board: &Board<'_>) -> Vec<String> {
     ));
     lines.push(format!("  📋 OPEN WORK: {open} story points, where points are given"));
     lines
+}
+
+/// The increment that was planned last: its id, what it is called, from when to when. Nobody made one
+/// up where none is recorded.
+fn increment(plans: &[(String, Value)]) -> Option<String> {
+    let all = plans.iter().filter(|(kind, data)| kind == "increment" && data["id"].is_string());
+    let (_, data) = all.max_by_key(|(_, data)| data["start_date"].as_str().unwrap_or_default())?;
+    let mut told = data["id"].as_str()?.to_owned();
+    if let Some(name) = data["name"].as_str() {
+        told = format!("{told}: {name}");
+    }
+    if let (Some(start), Some(end)) = (data["start_date"].as_str(), data["end_date"].as_str()) {
+        told = format!("{told} ({start} to {end})");
+    }
+    Some(told)
+}
+
+/// The objectives that are recorded, those of the most value first.
+fn objectives(plans: &[(String, Value)]) -> Vec<String> {
+    let value = |data: &Value| data["business_value"].as_f64();
+    let mut all: Vec<&Value> =
+        plans.iter().filter(|(kind, _)| kind == "objective").map(|(_, data)| data).collect();
+    all.sort_by(|a, b| value(b).unwrap_or(0.0).total_cmp(&value(a).unwrap_or(0.0)));
+    let told = all.into_iter().filter_map(|data| {
+        let title = data["title"].as_str().or(data["id"].as_str())?;
+        let value = value(data).map(|value| format!(" (business value {value})"));
+        Some(format!("🏆 {title}{}", value.unwrap_or_default()))
+    });
+    told.take(SHOWN).collect()
 }
 
 fn scrum_of_scrums(room: &Room, board: &Board<'_>) -> Vec<String> {

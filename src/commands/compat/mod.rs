@@ -27,7 +27,7 @@ use super::{Context, Verb, is_here};
 use crate::domain::legacy::dialect::{self, COMMANDS, Group, Spelling};
 use crate::domain::name::AgentId;
 use crate::error::{Error, Kind, Result};
-use crate::output::{Screen, Shape, View, line};
+use crate::output::{Format, Screen, Shape, View, line};
 
 /// The name under which the program speaks nothing but the old dialect.
 pub(crate) const NAME: &str = "coordination_helper.sh";
@@ -47,6 +47,7 @@ Examples:
   coord compat help                                      Every old command
   coord compat claim bug_fix \"Mend the login\" high core  Make an item and take it
   coord compat complete work_1750055927455076000 success 5
+  coord compat status --json                             For programs
   ln -s \"$(command -v coord)\" coordination_helper.sh     Let old scripts find it")]
 pub(crate) struct Args {
     /// The old command and its arguments
@@ -139,6 +140,47 @@ fn dispatch(cx: &mut Context, words: &[OsString]) -> Result<()> {
     let (word, rest) = words.split_first().map_or(("help", &[][..]), |(word, rest)| (*word, rest));
     let word = if matches!(word, "-h" | "--help") { "help" } else { word };
     let Some(spelling) = dialect::find(word) else { return Err(unknown(word)) };
+    let rest = late_flags(cx, spelling, rest);
+    let program = if cx.command == NAME { NAME } else { "coord compat" };
+    answer_one(cx, word, spelling, rest).map_err(|error| {
+        let misplaced = rest.iter().find(|word| FLAGS.iter().any(|(flag, ..)| flag == *word));
+        match misplaced {
+            Some(flag) => {
+                error.hint(format!("flags stand before the old words: `{program} {flag} {word} …`"))
+            }
+            None => error,
+        }
+    })
+}
+
+/// The flags of the output, with what they mean.
+const FLAGS: [(&str, Option<Format>, bool); 3] =
+    [("--json", Some(Format::Json), false), ("--quiet", None, true), ("-q", None, true)];
+
+/// Takes the flags of the output off the end, where no argument of the command is a free text: there
+/// such a word is the text.
+fn late_flags<'a, 'b>(
+    cx: &mut Context,
+    spelling: &Spelling,
+    mut rest: &'a [&'b str],
+) -> &'a [&'b str] {
+    while let Some((last, before)) = rest.split_last()
+        && !spelling.takes_text()
+        && let Some((_, format, quiet)) = FLAGS.iter().find(|(flag, ..)| flag == last)
+    {
+        let (now, was) = (cx.ui.format(), cx.ui.is_quiet());
+        cx.ui.set_manner(format.unwrap_or(now), *quiet || was);
+        rest = before;
+    }
+    rest
+}
+
+fn answer_one(
+    cx: &mut Context,
+    word: &str,
+    spelling: &'static Spelling,
+    rest: &[&str],
+) -> Result<()> {
     let most = spelling.arguments.split_whitespace().filter(|w| w.starts_with(['<', '['])).count();
     if rest.len() > most {
         let what = if most == 0 {
@@ -156,6 +198,7 @@ fn dispatch(cx: &mut Context, words: &[OsString]) -> Result<()> {
     }
     cx.command = format!("compat {}", spelling.name());
     let place = mirror::prepare(cx)?;
+    seed(cx)?;
     let reply = match operations::refusal(spelling, word) {
         Some(error) => Err(error),
         None => answer(cx, spelling, rest),
@@ -254,19 +297,39 @@ fn named_agent(cx: &Context) -> Result<Option<AgentId>> {
     })
 }
 
-/// A fresh identifier of the old kind: a word and the nanoseconds since 1970. The answer to an
-/// operation that may be repeated must have the same one each time.
-fn made_id(cx: &Context, prefix: &str) -> String {
-    if let Some(op) = &cx.flags.op_id {
-        let id = format!("{prefix}_{op}");
-        if id.len() <= crate::domain::name::MAX_NAME {
-            return id;
-        }
-        return format!("{prefix}_{}", &crate::store::mirror::hash(op.as_str().as_bytes())[..32]);
+/// Names the next operation after the moment, as the old ids are: who repeats it under that name
+/// makes the same ids, and so gets the same answer.
+fn seed(cx: &mut Context) -> Result<()> {
+    if cx.flags.op_id.is_none() {
+        let text = format!("op-{}-{}", nanos(cx), &cx.ids.hex()[..8]);
+        let op = text.parse().map_err(|_| Error::new(Kind::Bug, "a made operation id is wrong"))?;
+        cx.next_op = Some(op);
     }
+    Ok(())
+}
+
+fn nanos(cx: &Context) -> i64 {
     let now = cx.clock.wall();
-    let nanos = now.timestamp_nanos_opt().unwrap_or_else(|| now.timestamp_micros());
-    format!("{prefix}_{nanos}")
+    now.timestamp_nanos_opt().unwrap_or_else(|| now.timestamp_micros())
+}
+
+/// An identifier of the old kind: a word and the nanoseconds since 1970, those of the operation if it
+/// was named here. The answer to an operation that may be repeated must have the same one each time.
+fn made_id(cx: &Context, prefix: &str) -> String {
+    let Some(op) = cx.flags.op_id.as_ref().or(cx.next_op.as_ref()) else {
+        return format!("{prefix}_{}", nanos(cx));
+    };
+    if let Some((nanos, _)) = op.as_str().strip_prefix("op-").and_then(|op| op.split_once('-'))
+        && nanos.len() >= 19
+        && nanos.bytes().all(|c| c.is_ascii_digit())
+    {
+        return format!("{prefix}_{nanos}");
+    }
+    let id = format!("{prefix}_{op}");
+    if id.len() <= crate::domain::name::MAX_NAME {
+        return id;
+    }
+    format!("{prefix}_{}", &crate::store::mirror::hash(op.as_str().as_bytes())[..32])
 }
 
 /// Who acts: somebody whom the surroundings name, else somebody new.
@@ -290,6 +353,12 @@ fn help() -> Vec<String> {
         }
     }
     lines.push(String::new());
+    lines.extend([
+        "Flags, before the command:".to_owned(),
+        "  --json, -q             For programs; the answer without words about it".to_owned(),
+        "  --op-id ID             A name for this change: a repetition changes nothing".to_owned(),
+        String::new(),
+    ]);
     lines.push("Environment Variables:".to_owned());
     for (name, what) in ENVIRONMENT {
         lines.push(format!("  {name:<22} {what}"));

@@ -26,14 +26,16 @@ pub(super) fn claim(cx: &mut Context, spelling: &Spelling, rest: &[&str]) -> Res
     let item = described(cx, spelling, rest, id.clone())?;
     let agent = agent(cx)?;
     let lease = cx.settings()?.lease();
-    let op = cx.op(Some(&agent))?;
+    let mut op = cx.op(Some(&agent))?;
     let mut tries = 0;
     let changed = loop {
         let item = item.clone().into_item(id.clone(), Vec::new(), op.now);
         match cx.store()?.start(item, &agent, lease, &op) {
             Err(store::Error::Exists { .. }) if tries < TRIES => {
+                // Two in one nanosecond: the id and the name of the operation go together.
                 tries += 1;
-                id = fresh_id(cx)?;
+                super::seed(cx)?;
+                (id, op) = (fresh_id(cx)?, cx.op(Some(&agent))?);
             }
             other => break other?,
         }

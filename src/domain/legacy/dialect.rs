@@ -54,6 +54,14 @@ impl Spelling {
     pub const fn name(&self) -> &'static str {
         self.names[0]
     }
+
+    /// Whether one of its arguments is a text that may be anything.
+    #[must_use]
+    pub fn takes_text(&self) -> bool {
+        let texts = ["<description>", "[status]", "[result]", "[spec]", "[focus]", "<input>"];
+        (self.group != Group::Work || self.name() != "list-work")
+            && self.arguments.split_whitespace().any(|word| texts.contains(&word))
+    }
 }
 
 const fn row(
