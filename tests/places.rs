@@ -369,6 +369,51 @@ fn settings_are_changed_with_care() {
 }
 
 #[test]
+fn what_settings_name_is_looked_at_and_never_run() {
+    let mut scene = Scene::new();
+    scene.ok(&["init"]);
+    let trap = scene.path("home/trapped");
+    let program = scene.path("bin/prints-the-key");
+    fs::write(&program, format!("#!/bin/sh\ntouch '{}'\n", trap.display())).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let key = scene.path("home/key");
+    fs::write(&key, "sk-ant-secret-4711\n").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let path = |name: &str| scene.path(name).display().to_string();
+    let rows = [
+        ("API_KEY_FILE", path("home/none"), "`claude.api-key-file`: "),
+        ("API_KEY_FILE", path("home/key"), "can be read by others"),
+        ("API_KEY_COMMAND", "no-such-program -x".to_owned(), "`claude.api-key-command`: "),
+        ("CA_FILE", path("home/key"), "`claude.ca-file`: "),
+        ("PRICES_FILE", path("home/key"), "`claude.prices-file`: "),
+        ("PROGRAM", path("home/none"), "`claude.program`: "),
+        ("BASE_URL", "https://u:p@h/".to_owned(), "`claude.base-url`: "),
+        ("BASE_URL", "http://192.0.2.1/".to_owned(), "plain HTTP"),
+    ];
+    let good = path("bin/prints-the-key");
+    for (name, value, words) in rows {
+        let name = format!("COORD_CLAUDE_{name}");
+        scene.set(&name, value);
+        let out = scene.run(&["config", "check"]);
+        let told = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert_eq!(out.status.code(), Some(10), "{name}: {told}");
+        assert!(told.contains(words) && told.contains("hint: "), "{name}: {told}");
+        assert!(!told.contains("sk-ant-secret") && !told.contains("u:p"), "{told}");
+        let health = scene.run(&["health", "--json"]).stdout;
+        let health: serde_json::Value = serde_json::from_slice(&health).unwrap();
+        let row = health["data"]["checks"].as_array().unwrap().iter();
+        let row = row.clone().find(|row| row["check"] == "claude").unwrap();
+        assert_eq!(row["level"], "warn", "{name}: {row}");
+        scene.env.remove(OsStr::new(&name));
+    }
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    scene.set("COORD_CLAUDE_API_KEY_FILE", &key);
+    scene.set("COORD_CLAUDE_API_KEY_COMMAND", good);
+    assert_eq!(scene.ok(&["config", "check"]), "nothing is wrong");
+    assert!(!trap.exists(), "checking ran it");
+}
+
+#[test]
 fn a_strangers_configuration_does_nothing() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     server.set_nonblocking(true).unwrap();

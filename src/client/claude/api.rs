@@ -99,7 +99,7 @@ impl Api {
     }
 
     /// Whether a key may go there: encrypted, or to this machine.
-    fn is_private(&self) -> bool {
+    pub(super) fn is_private(&self) -> bool {
         self.url.scheme() == "https" || is_loopback(&self.url)
     }
 
@@ -146,15 +146,7 @@ impl Api {
             // Only to this machine: no proxy may see the key, and no certificate is needed.
             builder = builder.no_proxy().tls_certs_only([]);
         } else if let Some(file) = &self.ca_file {
-            let shown = file.display();
-            let pem = crate::sys::input::read_file(file, 1 << 22)
-                .map_err(|e| tls(format!("the certificates `{shown}`: {e}")))?;
-            let certs = reqwest::Certificate::from_pem_bundle(&pem)
-                .map_err(|e| tls(format!("the certificates `{shown}`: {e}")))?;
-            if certs.is_empty() {
-                return Err(tls(format!("the file `{shown}` holds no certificate")));
-            }
-            builder = builder.tls_certs_merge(certs);
+            builder = builder.tls_certs_merge(certificates(file).map_err(tls)?);
         }
         let client =
             builder.build().map_err(|e| tls(format!("cannot set up TLS: {}", chain(&e))))?;
@@ -235,6 +227,18 @@ impl Api {
             }
         }
     }
+}
+
+/// Reads certificates (PEM); there is at least one.
+pub(super) fn certificates(file: &std::path::Path) -> Result<Vec<reqwest::Certificate>, String> {
+    let shown = file.display();
+    let wrong = |why: &dyn std::fmt::Display| format!("the certificates `{shown}`: {why}");
+    let pem = crate::sys::input::read_file(file, 1 << 22).map_err(|e| wrong(&e))?;
+    let certs = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| wrong(&e))?;
+    if certs.is_empty() {
+        return Err(format!("the file `{shown}` holds no certificate"));
+    }
+    Ok(certs)
 }
 
 impl Backend for Api {

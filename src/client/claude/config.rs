@@ -1,9 +1,14 @@
 //! What can be configured of the calls to Claude, as plain values.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Effort, Usd};
+use super::api::{self, Api};
+use super::prices::Prices;
+use super::{Effort, Failure, FailureKind, Usd, secret};
+use crate::sys::process::find;
+use crate::sys::{Clock, Env};
 
 /// Which backend is used.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -120,5 +125,56 @@ impl Config {
             prices_file: None,
             ca_file: None,
         }
+    }
+
+    /// What is wrong with the files, programs and addresses that are named, each with what to do.
+    /// Nothing is connected to and nothing is run.
+    #[must_use]
+    pub fn problems(&self, env: &Env, clock: &Arc<dyn Clock>) -> Vec<Failure> {
+        let path = env.get("PATH");
+        let lost = |key: &str, program: &std::ffi::OsStr| {
+            let name = program.to_string_lossy();
+            let message = format!("`{key}`: there is no program `{name}`");
+            let lost = Failure::new(FailureKind::NoBackend, message);
+            find(program, path.as_deref())
+                .is_none()
+                .then(|| lost.hint("give its whole path, or put it on PATH"))
+        };
+        let named = |key: &str, failure: Failure| Failure {
+            message: format!("`{key}`: {}", failure.message),
+            ..failure
+        };
+        let mut found = Vec::new();
+        if let Some(file) = &self.key.file {
+            let wrong = secret::from_file(file).err();
+            found.extend(wrong.map(|wrong| named("claude.api-key-file", wrong)));
+        }
+        let command = self.key.command.first();
+        found.extend(command.and_then(|program| lost("claude.api-key-command", program.as_ref())));
+        if let Some(file) = &self.ca_file {
+            let wrong = api::certificates(file).err();
+            found.extend(wrong.map(|why| {
+                Failure::new(FailureKind::NoBackend, format!("`claude.ca-file`: {why}"))
+                    .hint("it holds certificates as PEM: `-----BEGIN CERTIFICATE-----`")
+            }));
+        }
+        let prices = Prices::load(self.prices_file.as_deref()).err();
+        found.extend(prices.map(|wrong| named("claude.prices-file", wrong)));
+        // Without a word about it the program is looked for, and need not be there.
+        if self.program != PathBuf::from("claude") || self.backend == BackendChoice::Cli {
+            found.extend(lost("claude.program", self.program.as_os_str()));
+        }
+        match Api::new(self, env.clone(), Arc::clone(clock)) {
+            Err(wrong) => found.push(named("claude.base-url", wrong)),
+            Ok(api) if !api.is_private() => found.push(
+                Failure::new(
+                    FailureKind::NoBackend,
+                    "`claude.base-url`: no key is sent over plain HTTP to another machine",
+                )
+                .hint("give an `https` address"),
+            ),
+            Ok(_) => {}
+        }
+        found
     }
 }

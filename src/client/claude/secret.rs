@@ -32,7 +32,8 @@ impl Key {
         if !fits {
             return Err(no_key(format!(
                 "{from} holds no key: one word of printable ASCII is expected"
-            )));
+            ))
+            .hint("put the key alone there"));
         }
         Ok(Self(SecretString::from(text.to_owned())))
     }
@@ -88,17 +89,21 @@ fn no_key(message: String) -> Failure {
     Failure::new(FailureKind::NoBackend, message)
 }
 
-fn from_file(path: &Path) -> Result<Key, Failure> {
+/// Reads the key file: nobody else may read it.
+pub(super) fn from_file(path: &Path) -> Result<Key, Failure> {
     let shown = format!("the key file `{}`", path.display());
-    let about =
-        std::fs::metadata(path).map_err(|e| no_key(format!("{shown} cannot be read: {e}")))?;
+    let about = std::fs::metadata(path).map_err(|e| {
+        no_key(format!("{shown} cannot be read: {e}"))
+            .hint("write the key into it, and run `chmod 600` on it")
+    })?;
     if about.mode() & 0o077 != 0 {
         return Err(no_key(format!("{shown} can be read by others"))
             .hint(format!("run `chmod 600 {}`", path.display())));
     }
     let me = rustix::process::geteuid().as_raw();
     if about.uid() != me && me != 0 {
-        return Err(no_key(format!("{shown} belongs to user {}", about.uid())));
+        return Err(no_key(format!("{shown} belongs to user {}", about.uid()))
+            .hint("name one that is yours"));
     }
     let bytes =
         crate::sys::input::read_file(path, MOST).map_err(|e| no_key(format!("{shown}: {e}")))?;

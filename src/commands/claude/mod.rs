@@ -41,6 +41,12 @@ fn layer(cx: &mut Context) -> Result<Claude> {
     Claude::new(config, cx.env.clone(), std::sync::Arc::clone(&cx.clock), ids).map_err(failed)
 }
 
+/// What is wrong with the files, programs and addresses that the settings name for Claude.
+pub(super) fn problems(cx: &mut Context) -> Vec<Error> {
+    let Ok(config) = config::read(cx) else { return Vec::new() };
+    config.problems(&cx.env, &cx.clock).into_iter().map(Error::from).collect()
+}
+
 /// How the layer stands, if it was ever used here; looking leaves nothing behind.
 pub(super) fn standing(cx: &mut Context) -> Option<Result<State>> {
     let config = config::read(cx).ok()?;

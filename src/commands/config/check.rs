@@ -5,12 +5,15 @@ use std::io;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::commands::{Context, Verb};
+use crate::commands::{Context, Verb, claude};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Screen, Shape, View, line};
 use crate::settings::Settings;
 
 /// Check all configuration files and variables; exit code 10 if something is wrong
+///
+/// The files, programs and addresses that are named there are looked at as well: whether they are
+/// there, whether they hold what they should, whether others could read the key. None is run.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -25,7 +28,7 @@ struct Checked {
 
 #[derive(JsonSchema, Serialize)]
 struct Problem {
-    /// `error` stops every command, `warning` is passed over.
+    /// `error` stops every command that needs it, `warning` is passed over.
     severity: &'static str,
     message: String,
     hint: Option<String>,
@@ -40,6 +43,9 @@ impl View for Checked {
         }
         for problem in &self.problems {
             writeln!(out, "{}: {}", problem.severity, line(&problem.message))?;
+            if let Some(hint) = &problem.hint {
+                writeln!(out, "  hint: {}", line(hint))?;
+            }
         }
         Ok(())
     }
@@ -50,7 +56,10 @@ impl Verb for Args {
 
     fn run(self, cx: &mut Context) -> Result<()> {
         let dir = cx.place()?.dir;
-        let (errors, warnings) = Settings::check(&dir, &cx.env);
+        let (mut errors, warnings) = Settings::check(&dir, &cx.env);
+        if errors.is_empty() {
+            errors = claude::problems(cx);
+        }
         let errors = errors.into_iter().map(|error| Problem {
             severity: "error",
             message: error.to_string(),

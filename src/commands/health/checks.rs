@@ -67,6 +67,7 @@ pub(super) struct Probe {
     store: Option<Result<FileStore, store::Error>>,
     volume: Option<Volume>,
     claude: Option<Result<crate::client::claude::State, Error>>,
+    claude_problems: Vec<Error>,
     sleep: Box<dyn Fn(Duration)>,
 }
 
@@ -91,6 +92,7 @@ impl Probe {
         let volume = place.as_ref().ok().and_then(|place| volume(&place.dir).ok());
         let (now, env, clock) = (cx.stamp(), cx.env.clone(), std::sync::Arc::clone(&cx.clock));
         let claude = crate::commands::claude::standing(cx);
+        let claude_problems = crate::commands::claude::problems(cx);
         let (trusted, sleep) = (cx.flags.trust_dir, Box::new(move |time| clock.sleep(time)));
         Self {
             env,
@@ -103,6 +105,7 @@ impl Probe {
             store,
             volume,
             claude,
+            claude_problems,
             sleep,
         }
     }
@@ -429,6 +432,12 @@ fn agents(probe: &mut Probe) -> Finding {
 }
 
 fn claude(probe: &mut Probe) -> Finding {
+    if let Some(error) = probe.claude_problems.first() {
+        let told = Finding::warn(error.to_string());
+        let hint = error.hints().first().cloned();
+        return told
+            .todo(hint.unwrap_or_else(|| "`coord config check` tells all of it".to_owned()));
+    }
     let state = match &probe.claude {
         None => return Finding::ok("Claude was not asked here so far"),
         Some(Err(error)) => return Finding::warn(error.to_string()).todo("`coord claude check`"),
