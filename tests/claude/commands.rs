@@ -331,6 +331,45 @@ fn a_dry_run_tells_all_but_the_key_and_opens_nothing() {
 }
 
 #[test]
+fn a_dry_run_of_the_program_tells_its_command_line_and_runs_nothing() {
+    let env = TestEnv::new();
+    env.add("First");
+    let program = Program::new(&env.root().join("bin"));
+    let path = format!("{}:/usr/bin:/bin", env.root().join("bin").display());
+    let run = |words: &[&str], more: &[(&str, &str)]| {
+        let mut command = env.command();
+        command.args(words).env("PATH", &path).envs(more.iter().copied());
+        Output(command.output().unwrap())
+    };
+    let dry = ["claude", "ask", "--dry-run", "Who?", "--max-tokens", "9", "--json"];
+    let data = run(&dry, &[]).data();
+    assert_eq!((&data["dry_run"], &data["backend"]), (&true.into(), &"cli".into()), "{data}");
+    let request = &data["request"];
+    assert_eq!(request["argv"][0], program.path().display().to_string());
+    assert_eq!(request["stdin"], "Who?");
+    assert_eq!(request["env"]["CLAUDE_CODE_MAX_RETRIES"], "0");
+    assert_eq!(request["env"]["CLAUDE_CODE_MAX_OUTPUT_TOKENS"], "9");
+    // Only the names of what is handed on, even where a key is the login.
+    let own = [("COORD_CLAUDE_BACKEND", "cli"), ("ANTHROPIC_API_KEY", CANARY)];
+    let out = run(&dry, &own);
+    let names = out.data()["request"]["env_handed_on"].to_string();
+    assert!(names.contains("ANTHROPIC_API_KEY") && !out.to_string().contains(CANARY), "{out}");
+    let out = run(&["claude", "priorities", "--dry-run", "--json"], &[]);
+    assert!(out.data()["request"]["stdin"].as_str().unwrap().contains("First"), "{out}");
+    assert_eq!(program.calls(), 0);
+    // What was told is what is done.
+    let out = run(&["claude", "ask", "Who?", "--max-tokens", "9"], &[]);
+    assert_eq!(out.code(), 0, "{out}");
+    let told: Vec<&str> =
+        request["argv"].as_array().unwrap()[1..].iter().map(|w| w.as_str().unwrap()).collect();
+    assert_eq!(program.read("argv").lines().collect::<Vec<_>>(), told);
+    for (name, value) in request["env"].as_object().unwrap() {
+        let line = format!("{name}={}", value.as_str().unwrap());
+        assert!(program.read("env").lines().any(|l| l == line), "no {line}");
+    }
+}
+
+#[test]
 fn check_counts_what_the_ledger_says() {
     let scene = Scene::new(Script::new([]));
     assert!(scene.json(&["claude", "check"])["calls"]["success_rate"].is_null());

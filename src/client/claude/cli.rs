@@ -149,13 +149,22 @@ impl Cli {
         for (name, value) in &self.env {
             program = program.env(name, value);
         }
-        if let Some(tokens) = request.max_tokens {
-            program = program.env("CLAUDE_CODE_MAX_OUTPUT_TOKENS", tokens.to_string());
+        for (name, value) in Self::settings(request) {
+            program = program.env(name, value);
         }
-        for name in ["DISABLE_AUTOUPDATER", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"] {
-            program = program.env(name, "1");
-        }
-        Ok(program.env("CLAUDE_CODE_MAX_RETRIES", "0"))
+        Ok(program)
+    }
+
+    /// The variables that tell it how to behave: no retries of its own, nothing but the answer.
+    fn settings(request: &Request) -> Vec<(&'static str, String)> {
+        let mut all = vec![
+            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned()),
+            ("CLAUDE_CODE_MAX_RETRIES", "0".to_owned()),
+            ("DISABLE_AUTOUPDATER", "1".to_owned()),
+        ];
+        let tokens = request.max_tokens;
+        all.extend(tokens.map(|tokens| ("CLAUDE_CODE_MAX_OUTPUT_TOKENS", tokens.to_string())));
+        all
     }
 
     fn run(&self, call: &mut Call<'_>) -> Tried<Reply> {
@@ -214,8 +223,13 @@ impl Backend for Cli {
     fn preview(&self, request: &Request, model: &str, stream: bool) -> Value {
         let argv = self.argv(request, model, stream);
         let words: Vec<_> = argv.iter().map(|word| word.to_string_lossy()).collect();
+        // Of what is handed on only the names: a value may be a secret.
         let env: Vec<_> = self.env.iter().map(|(name, _)| name.to_string_lossy()).collect();
-        json!({ "argv": words, "stdin": Self::stdin(request), "env": env })
+        let set: serde_json::Map<String, Value> = Self::settings(request)
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        json!({ "argv": words, "stdin": Self::stdin(request), "env": set, "env_handed_on": env })
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) struct Args {
     #[arg(conflicts_with = "file")]
     prompt: Option<String>,
 
-    /// Read the question from this file
+    /// Read the question from this file, or `-` for standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 
@@ -53,7 +53,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
 
-    /// A JSON Schema that the answer must fit
+    /// A JSON Schema that the answer must fit: a file, or `-` for standard input
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
 
@@ -225,12 +225,12 @@ fn whole_sequences(text: &str) -> usize {
 
 impl Args {
     fn request(&self, cx: &Context) -> Result<Request> {
-        let file = self.file.as_ref().map(|path| read(path)).transpose()?;
+        let from = |path: &PathBuf| if path.as_os_str() == "-" { stdin(cx) } else { read(path) };
+        let file = self.file.as_ref().map(from).transpose()?;
         let question = self.prompt.clone().or(file);
         let preset = Preset::ALL.into_iter().find(|p| Some(p.as_str()) == self.preset.as_deref());
         let data = match &self.data {
-            Some(path) if path.as_os_str() == "-" => Some(stdin(cx)?),
-            Some(path) => Some(read(path)?),
+            Some(path) => Some(from(path)?),
             None if preset.is_some() => Some(stdin(cx)?),
             None => None,
         };
@@ -243,7 +243,7 @@ impl Args {
             return Err(Error::new(Kind::Usage, "there is nothing to ask")
                 .hint("give a question: `coord claude ask 'What is next?'`"));
         }
-        let schema = self.schema.as_ref().map(|path| schema(path)).transpose()?;
+        let schema = self.schema.as_ref().map(|path| schema(path, &from(path)?)).transpose()?;
         Ok(Request {
             system: self.system.clone().or_else(|| preset.map(Preset::system)),
             model: self.reach.model.clone(),
@@ -254,12 +254,12 @@ impl Args {
     }
 }
 
-fn schema(path: &std::path::Path) -> Result<Value> {
+fn schema(path: &std::path::Path, text: &str) -> Result<Value> {
     let wrong = |why: String| {
         Error::new(Kind::Usage, format!("`{}` is no JSON Schema: {why}", path.display()))
             .hint("such as {\"type\":\"object\",\"properties\":{\"ok\":{\"type\":\"boolean\"}}}")
     };
-    let value: Value = serde_json::from_str(&read(path)?).map_err(|why| wrong(why.to_string()))?;
+    let value: Value = serde_json::from_str(text).map_err(|why| wrong(why.to_string()))?;
     if !value.is_object() {
         return Err(wrong("it is not an object".to_owned()));
     }
