@@ -392,6 +392,40 @@ fn check_counts_what_the_ledger_says() {
 }
 
 #[test]
+fn how_long_it_recovers_and_how_long_its_ledger_is_are_settings() {
+    let wait = Act::status(429).header("retry-after", "1");
+    let scene = Scene::new(Script::new([wait.clone()]));
+    let out = scene.run(&["claude", "ask", "Who?"]);
+    assert_eq!((out.code(), scene.server.count()), (0, 2), "it was worth the wait: {out}");
+    let scene = Scene::new(Script::always(wait));
+    let mut hasty = scene.command(&["claude", "ask", "Who?"]);
+    hasty.env("COORD_CLAUDE_RECOVERY", "500ms");
+    let out = Output(hasty.output().unwrap());
+    out.fails(5, "");
+    assert_eq!(scene.server.count(), 2, "each model once: no wait fits into the time");
+
+    let scene = Scene::new(Script::new([]));
+    let _ = scene.run(&["claude", "ask", "One"]);
+    let of = |name: &str| {
+        let all = files(&scene.home()).into_iter();
+        all.map(|(path, _)| path).find(|path| path.ends_with(name))
+    };
+    let ledger = of("ledger.jsonl").unwrap();
+    let mut text = std::fs::read_to_string(&ledger).unwrap();
+    let lines = text.lines().count();
+    text.push_str(&"\n".repeat(1 << 20));
+    std::fs::write(&ledger, text).unwrap();
+    let _ = scene.run(&["claude", "ask", "Two"]);
+    assert!(of("ledger.1.jsonl").is_none(), "8 MiB is the default");
+    let mut small = scene.command(&["claude", "ask", "Three"]);
+    small.env("COORD_CLAUDE_LEDGER_MAX_MIB", "1");
+    assert_eq!(Output(small.output().unwrap()).code(), 0);
+    assert!(of("ledger.1.jsonl").is_some());
+    assert_eq!(std::fs::read_to_string(&ledger).unwrap().lines().count(), lines);
+    assert_eq!(scene.json(&["claude", "check"])["calls"]["counted"], 3, "the old one counts too");
+}
+
+#[test]
 fn the_cache_is_listed_checked_and_purged() {
     let scene = Scene::new(Script::new([]));
     assert_eq!(scene.run(&["claude", "cache", "stats"]).out(), "nothing cached\n");
@@ -450,47 +484,175 @@ fn a_private_authority_and_a_proxy_work_and_a_wrong_certificate_does_not() {
         .fails(5, "");
 }
 
+/// Everything that can go wrong on the way, some of it with the key in what comes back.
+fn every_fault() -> Vec<Act> {
+    let echo = |act: Act| Act { error: Some(format!("echo {CANARY}")), ..act };
+    let mut acts: Vec<Act> = [400, 401, 402, 403, 404, 408, 409, 413, 429, 500, 503, 504, 529]
+        .into_iter()
+        .map(|status| echo(Act::status(status)))
+        .collect();
+    acts.extend(
+        [
+            Way::Ok,
+            Way::StreamError,
+            Way::Html,
+            Way::Reset,
+            Way::ResetBody,
+            Way::Close,
+            Way::CutBody,
+            Way::Truncated,
+            Way::BadChunk,
+            Way::WrongShape,
+            Way::NotJson,
+            Way::Empty,
+            Way::Thinking,
+            Way::Huge,
+            Way::NotHttp,
+        ]
+        .map(Act::way),
+    );
+    acts.extend(
+        ["refusal", "max_tokens"].map(|stop| Act { stop: Some(stop.to_owned()), ..Act::ok() }),
+    );
+    acts.push(Act::way(Way::Redirect).header("location", "http://127.0.0.1:9/elsewhere"));
+    acts.push(Act::status(429).code("enforced_spend_limit_reached"));
+    acts.push(Act::status(529).header("retry-after", "3600"));
+    acts.push(Act::ok().header("request-id", CANARY));
+    acts
+}
+
+/// Nothing below this directory holds the key, but for what the test itself put there.
+#[track_caller]
+fn holds_no_key(dir: &std::path::Path, but: &std::path::Path) {
+    for (path, bytes) in files(dir) {
+        let found = bytes.windows(CANARY.len()).any(|w| w == CANARY.as_bytes());
+        assert!(!found || path == but, "{}", path.display());
+    }
+}
+
 #[test]
 fn the_key_appears_nowhere() {
-    let acts = [
-        Act::ok(),
-        Act::status(401),
-        Act::status(529),
-        Act::way(Way::Html),
-        Act::way(Way::Reset),
-        Act::way(Way::WrongShape),
-        // Something in front of the service shows the caller's own headers.
-        Act { error: Some(format!("echo {CANARY}")), ..Act::status(400) },
-    ];
-    for act in acts {
-        let scene = Scene::new(Script::always(act));
-        scene.stock();
-        let program = Program::new(&scene.env.root().join("bin"));
-        let path = format!("{}:/usr/bin:/bin", scene.env.root().join("bin").display());
-        for words in [
-            &["claude", "ask", "x"][..],
-            &["claude", "ask", "--stream", "y"],
-            &["claude", "ask", "--dry-run", "x"],
-            &["claude", "priorities", "--json"],
-            &["claude", "assign"],
-            &["claude", "health"],
-            &["claude", "team", "--json"],
-            &["claude", "stream", "--every", "10ms", "--count", "1"],
-            &["work", "claim", "--advise"],
-            &["claude", "check", "--probe", "1"],
-            &["claude", "cache", "show"],
-        ] {
-            let out = Output(scene.command(words).env("PATH", &path).output().unwrap());
-            assert!(!out.to_string().contains(CANARY), "{words:?}: {out}");
+    let all: Vec<_> = every_fault().into_iter().enumerate().collect();
+    std::thread::scope(|scope| {
+        for part in all.chunks(all.len().div_ceil(6)) {
+            scope.spawn(|| part.iter().for_each(|(turn, act)| keeps_the_key(*turn, act)));
         }
-        assert!(!program.read("env").contains(CANARY), "the program's environment");
-        assert!(!program.read("argv").contains(CANARY));
-        let all = scene.env.root().parent().unwrap().to_owned();
-        for (path, bytes) in files(&all) {
-            let found = bytes.windows(CANARY.len()).any(|w| w == CANARY.as_bytes());
-            assert!(!found, "{}", path.display());
+    });
+}
+
+/// Lets a third of the commands meet a fault, another third each turn.
+fn keeps_the_key(turn: usize, act: &Act) {
+    let scene = Scene::new(Script::always(act.clone()));
+    scene.stock();
+    let program = Program::new(&scene.env.root().join("bin"));
+    let path = format!("{}:/usr/bin:/bin", scene.env.root().join("bin").display());
+    let all = [
+        &["claude", "ask", "x"][..],
+        &["claude", "ask", "--stream", "y", "--json", "--deadline", "2s"],
+        &["claude", "ask", "--dry-run", "x"],
+        &["claude", "priorities", "--json"],
+        &["claude", "assign", "--refresh"],
+        &["claude", "health", "--require-fresh"],
+        &["claude", "team", "--json"],
+        &["claude", "stream", "--every", "10ms", "--count", "1"],
+        &["work", "claim", "--advise"],
+        &["claude", "check", "--probe", "1"],
+        &["claude", "cache", "show"],
+        &["compat", "claude-priorities"],
+        &["health", "--json"],
+    ];
+    for words in all.iter().skip(turn % 3).step_by(3) {
+        let mut command = scene.command(words);
+        command.env("PATH", &path).env("COORD_CLAUDE_RECOVERY", "1s");
+        let out = Output(command.output().unwrap());
+        assert!(!out.to_string().contains(CANARY), "{act:?}, {words:?}: {out}");
+    }
+    assert!(!program.read("env").contains(CANARY), "the program's environment");
+    assert!(!program.read("argv").contains(CANARY));
+    holds_no_key(scene.env.root().parent().unwrap(), std::path::Path::new(""));
+}
+
+#[test]
+fn no_command_that_looks_around_tells_the_key() {
+    let scene = Scene::new(Script::new([]));
+    scene.stock();
+    let _ = scene.run(&["claude", "ask", "x"]);
+    for words in [
+        &["env"][..],
+        &["env", "--json"],
+        &["env", "--export", "sh"],
+        &["config", "show", "--origin"],
+        &["config", "check"],
+        &["config", "set", "work.lease", "5m"],
+        &["doctor"],
+        &["health"],
+        &["verify"],
+        &["init", "--config", "--git"],
+        &["claude", "cache", "stats"],
+        &["claude", "cache", "verify"],
+        &["work", "list", "--json"],
+        &["compat", "environment"],
+        &["compat", "config"],
+        &["util", "markdown"],
+        &["help", "config"],
+    ] {
+        let out = scene.run(words);
+        assert_eq!(out.code() % 10, 0, "{words:?}: {out}");
+        assert!(!out.to_string().contains(CANARY), "{words:?}: {out}");
+    }
+    holds_no_key(scene.env.root().parent().unwrap(), std::path::Path::new(""));
+}
+
+#[test]
+fn a_key_from_elsewhere_stays_there() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let at = |scene: &Scene, name: &str| scene.env.root().join(name);
+    for source in ["ANTHROPIC_AUTH_TOKEN", "file", "command"] {
+        for act in [Act::ok(), Act { error: Some(format!("echo {CANARY}")), ..Act::status(401) }] {
+            let scene = Scene::new(Script::always(act));
+            scene.stock();
+            let program = Program::new(&at(&scene, "bin"));
+            let (key, teller) = (at(&scene, "key"), at(&scene, "teller"));
+            std::fs::write(&key, format!("{CANARY}\n")).unwrap();
+            std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+            let tells =
+                format!("#!/bin/sh\nenv >'{}.env'\ncat '{}'\n", teller.display(), key.display());
+            std::fs::write(&teller, tells).unwrap();
+            std::fs::set_permissions(&teller, std::fs::Permissions::from_mode(0o755)).unwrap();
+            for words in [
+                &["claude", "ask", "x", "--json"][..],
+                &["claude", "ask", "--dry-run", "x"],
+                &["claude", "priorities"],
+                &["claude", "check", "--probe", "1", "--json"],
+                &["config", "show", "--origin"],
+                &["config", "check"],
+                &["env", "--json"],
+                &["health"],
+            ] {
+                let mut command = scene.command(words);
+                command.env_remove("ANTHROPIC_API_KEY");
+                command.env("PATH", format!("{}:/usr/bin:/bin", at(&scene, "bin").display()));
+                match source {
+                    "file" => command.env("COORD_CLAUDE_API_KEY_FILE", &key),
+                    "command" => command.env("COORD_CLAUDE_API_KEY_COMMAND", &teller),
+                    name => command.env(name, CANARY),
+                };
+                let out = Output(command.output().unwrap());
+                assert!(!out.to_string().contains(CANARY), "{source}, {words:?}: {out}");
+            }
+            assert!(scene.server.count() > 0, "{source}: nobody was asked");
+            let sent = scene.server.seen()[0].header("authorization").map(str::to_owned);
+            assert_eq!(sent.as_deref(), Some(format!("Bearer {CANARY}").as_str()), "{source}");
+            assert!(
+                !program.read("env").contains(CANARY) && !program.read("argv").contains(CANARY)
+            );
+            holds_no_key(scene.env.root().parent().unwrap(), &key);
         }
     }
+}
+
+#[test]
+fn the_arguments_of_a_running_call_hold_no_key() {
     // While it runs, anybody may look at its arguments.
     let scene = Scene::new(Script::always(Act::way(Way::Silent)));
     let mut child = scene.command(&["claude", "ask", "x"]).stderr(Stdio::null()).spawn().unwrap();

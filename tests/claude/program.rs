@@ -155,11 +155,12 @@ fn every_failure_of_the_program_is_one() {
     }
     let ok = result(&json!({}));
     let twice = format!("{ok}\n{ok}\n");
-    let plays: [(&str, &str, u8, Cause); 5] = [
+    let plays: [(&str, &str, u8, Cause); 6] = [
         // An interrupt and older versions: all is well, and nothing is said.
         ("", "", 0, Cause::Program),
         ("", "echo 'error: unknown option' >&2; ", 1, Cause::Program),
         ("", "kill -TERM $$; ", 0, Cause::Program),
+        ("", "kill -HUP $$; ", 0, Cause::Program),
         ("Some prose, as of the text mode\n", "", 0, Cause::Malformed),
         (&twice, "", 0, Cause::Malformed),
     ];

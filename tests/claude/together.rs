@@ -98,6 +98,36 @@ fn nobody_storms_a_service_that_is_down() {
 }
 
 #[test]
+fn one_of_twenty_tries_a_service_that_may_be_up_again() {
+    let scene = Scene::new(Script::always(Act::status(500)));
+    let command = |n: usize, open: &str| {
+        let mut command = scene.command(&["claude", "ask"]);
+        command.args([format!("question {n}"), "--json".to_owned()]);
+        command.env("COORD_CLAUDE_MODELS", "claude-haiku-5-5");
+        command.env("COORD_CLAUDE_BREAKER_OPEN", open);
+        command
+    };
+    let state = || {
+        let lines = scene.json(&["claude", "check"])["lines"].clone();
+        lines[0]["breaker"].as_str().unwrap_or_default().to_owned()
+    };
+    // It opens for a moment; the moment passes.
+    for n in 0..2 {
+        assert_eq!(Output(command(n, "1ms").output().unwrap()).code(), 5);
+    }
+    wait_for(|| state() == "half-open");
+    let before = scene.server.count();
+    scene.server.play(Script::always(Act { delay_ms: 500, ..Act::status(500) }));
+    let ask = |n: usize| start(command(n, "1h"));
+    let all: Vec<_> = (10..30).map(ask).collect();
+    for child in all {
+        assert_eq!(Output(child.wait_with_output().unwrap()).code(), 5);
+    }
+    assert_eq!(scene.server.count(), before + 1, "one tried for all");
+    assert_eq!(state(), "open");
+}
+
+#[test]
 fn offline_an_old_answer_is_labelled_and_no_socket_is_opened() {
     let scene = Scene::new(Script::new([]));
     let fresh = scene.json(&["claude", "ask", "Who?"]);

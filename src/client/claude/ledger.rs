@@ -126,6 +126,14 @@ impl Ledger {
         (in_day, in_month)
     }
 
+    /// Begins anew, so that long tests do not read all of it each time.
+    #[cfg(test)]
+    pub(super) fn forget(&self) {
+        for name in [OLD, FILE] {
+            let _ = self.dir.as_ref().map(|dir| dir.remove(name));
+        }
+    }
+
     fn each(&self, mut see: impl FnMut(Line)) {
         let Some(dir) = &self.dir else { return };
         for name in [OLD, FILE] {

@@ -5,6 +5,8 @@
 
 mod attempt;
 mod fallback;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
