@@ -217,3 +217,75 @@ fn bash_behind_a_terminal_completes_a_live_id() {
     assert_eq!(env.json("work show w-1")["status"], "done");
     assert_eq!(env.json("work show w-1")["result"], "good");
 }
+
+/// Types a half command line with a Tab in it, and sees that the shell ran the whole one.
+fn completes(shell: &str, term: &str, source: &str) {
+    let env = scene();
+    let bin = Path::new(env!("CARGO_BIN_EXE_coord")).parent().unwrap().to_owned();
+    let stubs = Path::new(env!("CARGO_MANIFEST_DIR")).join("completions");
+    let start = format!("stty cols 200 rows 50; exec {shell}");
+    let mut child = env
+        .sealed("script")
+        .args(["-q", "-e", "-c", &start, "/dev/null"])
+        .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()))
+        .env("TERM", term)
+        .env("HISTFILE", "/dev/null")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut keys = child.stdin.take().unwrap();
+    let mut screen = child.stdout.take().unwrap();
+    let seen = std::thread::spawn(move || {
+        let mut seen = Vec::new();
+        let _ = screen.read_to_end(&mut seen);
+        String::from_utf8_lossy(&seen).into_owned()
+    });
+    let mut types = |text: &str| {
+        keys.write_all(text.as_bytes()).unwrap();
+        keys.flush().unwrap();
+    };
+    let ready = env.root().join("ready");
+    types(&format!(
+        "{}; touch '{}'\n",
+        source.replace("STUBS", stubs.to_str().unwrap()),
+        ready.display()
+    ));
+    let is_done = || env.json("work show w-1")["status"] == "done";
+    let waited = |what: &dyn Fn() -> bool| {
+        (0..600).any(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            what()
+        })
+    };
+    let began = waited(&|| ready.exists());
+    if began {
+        types("coord work complete w\t --result good\n");
+    }
+    let done = began && waited(&is_done);
+    types("\nexit\n");
+    if !done {
+        let _ = child.kill();
+    }
+    let _ = child.wait();
+    let seen = seen.join().unwrap();
+    assert!(done, "{shell}: {began}, {seen:?}");
+    assert_eq!(env.json("work show w-1")["result"], "good", "{shell}: {seen:?}");
+}
+
+#[test]
+fn zsh_behind_a_terminal_completes_a_live_id() {
+    let source = "fpath=('STUBS' $fpath); autoload -Uz compinit && compinit -u -D";
+    completes("zsh -f", "dumb", source);
+}
+
+#[test]
+fn fish_behind_a_terminal_completes_a_live_id() {
+    completes("fish --no-config", "dumb", "source 'STUBS/coord.fish'");
+}
+
+#[test]
+fn elvish_behind_a_terminal_completes_a_live_id() {
+    completes("elvish -norc", "xterm", "eval (slurp < 'STUBS/coord.elv')");
+}

@@ -161,7 +161,7 @@ impl Config {
         let prices = Prices::load(self.prices_file.as_deref()).err();
         found.extend(prices.map(|wrong| named("claude.prices-file", wrong)));
         // Without a word about it the program is looked for, and need not be there.
-        if self.program != PathBuf::from("claude") || self.backend == BackendChoice::Cli {
+        if self.program.as_os_str() != "claude" || self.backend == BackendChoice::Cli {
             found.extend(lost("claude.program", self.program.as_os_str()));
         }
         match Api::new(self, env.clone(), Arc::clone(clock)) {
