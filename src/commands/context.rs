@@ -68,6 +68,8 @@ pub(crate) struct Context {
     writable: bool,
     /// What the next operation is called if nobody names it; none for a random name.
     pub(crate) next_op: Option<OpId>,
+    /// Where flags stand only before the other words, what they stand behind.
+    pub(crate) flags_behind: Option<&'static str>,
     last_op: RefCell<Option<Op>>,
     /// When the program began, on both clocks.
     pub(super) started: (DateTime<Utc>, Duration),
@@ -106,6 +108,7 @@ impl Context {
             store,
             writable: false,
             next_op: None,
+            flags_behind: None,
             last_op,
             started,
             step: None,
@@ -260,11 +263,9 @@ impl Context {
             // These have an operation as well, but change nothing that would be asked for again.
             Some(_) if matches!(self.command.as_str(), "verify" | "lock list") => error,
             Some(op) if error.is_lost_answer() && !error.is_broken_pipe() => {
-                // The old dialect takes flags only before its words.
-                let flag = match self.command.as_str() {
-                    super::compat::NAME => format!("{} --op-id {} …", super::compat::NAME, op.id),
-                    "compat" => format!("coord compat --op-id {} …", op.id),
-                    _ => format!("--op-id {}", op.id),
+                let flag = match self.flags_behind {
+                    Some(program) => format!("{program} --op-id {} …", op.id),
+                    None => format!("--op-id {}", op.id),
                 };
                 let retry = format!(
                     "`{flag}` with the same command gives the answer again and changes nothing"

@@ -142,6 +142,7 @@ fn dispatch(cx: &mut Context, words: &[OsString]) -> Result<()> {
     let Some(spelling) = dialect::find(word) else { return Err(unknown(word)) };
     let rest = late_flags(cx, spelling, rest);
     let program = if cx.command == NAME { NAME } else { "coord compat" };
+    cx.flags_behind = Some(program);
     answer_one(cx, word, spelling, rest).map_err(|error| {
         let misplaced = rest.iter().find(|word| FLAGS.iter().any(|(flag, ..)| flag == *word));
         match misplaced {
