@@ -197,6 +197,29 @@ fn what_is_not_in_the_store_is_dropped_from_an_analysis() {
 }
 
 #[test]
+fn what_is_sent_of_a_large_store_stays_small() {
+    let scene = Scene::new(Script::new([]));
+    let rows: Vec<String> = (0..3_000)
+        .map(|n| {
+            let row = json!({ "title": format!("Item {n} {}", "long ".repeat(100)),
+                "team": format!("team-{n}"), "labels": ["a", "b"], "description": "nobody's business" });
+            row.to_string()
+        })
+        .collect();
+    scene.env.feed("add", &rows.join("\n")).done();
+    for verb in ["priorities", "assign", "health", "team"] {
+        let data = scene.json(&["claude", verb, "--dry-run"]);
+        let request = data["request"].to_string();
+        assert!(request.len() < 64_000, "{verb}: {} bytes", request.len());
+        assert!(request.contains("Item 0") && !request.contains("nobody's business"), "{verb}");
+        assert!(request.contains("3000"), "{verb}: the whole number is told");
+        let out = scene.run(&["claude", verb, "--offline", "--json"]);
+        assert_eq!(out.code(), 0, "{out}");
+    }
+    assert_eq!(scene.server.connections(), 0);
+}
+
+#[test]
 fn an_advised_plan_is_applied_whole_or_not_at_all() {
     let answer = json!({ "summary": "s", "unassigned": [], "assignments": [
         { "id": "w-2", "agent": "nova", "reason": "it fits" },

@@ -303,3 +303,41 @@ fn a_dead_service_is_left_alone_and_money_has_an_end() {
     assert_eq!(home.ask("r").unwrap_err().kind, FailureKind::Budget);
     assert_eq!(server.count(), 1);
 }
+
+#[test]
+fn where_nobody_is_there_is_no_answer_and_no_key_goes_astray() {
+    let server = Server::start(Script::new([]));
+    let mut home = Home::new(&server);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    home.config.base_url = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
+    assert_eq!(words(&home.ask("q")), ["connect"; 5]);
+    home.config.base_url = "https://no-such-host.invalid".to_owned();
+    // Where the resolver itself does not answer, the time for the attempt runs out first.
+    assert!(words(&home.ask("q")).iter().all(|word| word == "dns" || word == "timeout"));
+    home.config.base_url = "http://192.0.2.1".to_owned();
+    assert_eq!(words(&home.ask("q")), ["insecure"]);
+    // A redirect to somebody else is not followed, whatever he would answer.
+    let elsewhere = Server::start(Script::new([]));
+    let leads = Act::way(Way::Redirect).header("location", &elsewhere.url());
+    server.play(Script::always(leads));
+    home.config.base_url = server.url();
+    let answer = home.ask("q");
+    assert_eq!(words(&answer), ["redirect"], "{answer:?}");
+    assert_eq!((server.count(), elsewhere.connections()), (1, 0));
+}
+
+#[test]
+fn a_limit_that_is_used_up_is_known_to_all() {
+    let used_up = Act::ok()
+        .header("anthropic-ratelimit-requests-remaining", "0")
+        .header("anthropic-ratelimit-requests-reset", "2099-01-01T00:00:00Z");
+    let server = Server::start(Script::always(used_up));
+    let home = Home::new(&server);
+    // Each model has a limit of its own.
+    let models: Vec<_> =
+        (0..2).map(|n| home.ask(&format!("{n}")).unwrap().model.unwrap()).collect();
+    assert_eq!(models, ["claude-haiku-5-5", "claude-sonnet-5-5"]);
+    assert_eq!(home.ask("2").unwrap_err().kind, FailureKind::Unavailable);
+    assert_eq!(server.count(), 2);
+}

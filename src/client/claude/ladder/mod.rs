@@ -440,6 +440,16 @@ impl<'c, 'a, 'b> Run<'c, 'a, 'b> {
             }
             Some((Cause::Tls, _)) => failure
                 .hint("a private authority is trusted with `claude.ca-file` or `SSL_CERT_FILE`"),
+            Some((Cause::Insecure, _)) => {
+                failure.hint("give an `https` address in `claude.base-url`")
+            }
+            Some((Cause::Redirect, _)) => {
+                failure.hint("give the address that it leads to in `claude.base-url`")
+            }
+            Some((Cause::Proxy, _)) => {
+                failure.hint("`HTTPS_PROXY` names the proxy, `NO_PROXY` where it is not used")
+            }
+            Some((Cause::NoProgram, _)) => failure.hint("name it in `claude.program`"),
             Some((Cause::Skipped, _)) => {
                 failure.hint("`coord claude check` tells when it is asked again")
             }
