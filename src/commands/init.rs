@@ -73,6 +73,7 @@ const IGNORED: &[&str] = &[
     "/lock.compact",
     "/locks",
     "/agents/*.beat",
+    "/checked.json",
     "/*.next",
     "/*.rejected",
     "/.mirror*",

@@ -36,6 +36,19 @@ pub enum Table {
 }
 
 impl Table {
+    /// Every table.
+    pub const ALL: [Self; 3] = [Self::Velocity, Self::Spans, Self::Plans];
+
+    /// Its file, relative to the state directory.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Velocity => "imported/velocity.jsonl",
+            Self::Spans => "imported/spans.jsonl",
+            Self::Plans => "imported/plans.jsonl",
+        }
+    }
+
     const fn file(self) -> &'static str {
         match self {
             Self::Velocity => "velocity.jsonl",

@@ -25,6 +25,7 @@ pub mod journal;
 #[cfg(test)]
 mod memory;
 pub mod mirror;
+mod verified;
 
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 pub use error::{Error, Holder};
+pub use verified::{Problem, ProblemKind, Verified};
 
 use crate::domain::agent::{Agent, Known};
 use crate::domain::name::{AgentId, ItemId, OpId, Team, Word};
@@ -145,23 +147,6 @@ pub struct Removed {
     pub items: Vec<Found>,
     /// Whether it had registered.
     pub registered: bool,
-}
-
-/// What the store's self-check found.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Verified {
-    /// Lines read.
-    pub lines: u64,
-    /// Items found.
-    pub items: u64,
-    /// Files read.
-    pub files: u64,
-    /// Places where two histories were merged: no fault.
-    pub seams: Vec<String>,
-    /// What is wrong, each with its file and line.
-    pub problems: Vec<String>,
-    /// What a repair did.
-    pub repaired: Vec<String>,
 }
 
 /// A named lease around something outside the store, such as a file being edited or a deployment.
@@ -281,9 +266,14 @@ pub trait Store {
     /// The named locks whose lease is running, by name.
     fn locks(&self, op: &Op) -> Result<Vec<Lock>>;
 
-    /// Checks everything against everything: the chain, the numbers, the index. With `repair`,
-    /// moves what cannot be read aside, so that writing can go on.
+    /// Checks everything against everything: the chain, the numbers, the life of every item, the
+    /// index. Without `repair` nothing that could be evidence is changed; with it, what cannot be read
+    /// is moved aside, so that writing can go on.
     fn verify(&mut self, repair: bool, op: &Op) -> Result<Verified>;
+
+    /// The hashes of the lines that record a write, 16 hex digits each: none if there is no such write,
+    /// several if merged branches each have one of that number.
+    fn hashes(&self, n: u64) -> Result<Vec<String>>;
 
     /// Does what would have made an operation slower than it had to be, such as sealing a long log:
     /// to be called after the answer has been given.

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, chmodat, fchmod, fstat, fstatfs, fsync,
-    mkdirat, openat, openat2, renameat, statat, unlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, chmodat, fchmod, fstat,
+    fstatfs, fsync, mkdirat, openat, openat2, renameat, statat, statx, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -317,6 +317,15 @@ impl AsFd for Dir {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// When a file was made, in nanoseconds since 1970, where the file system knows.
+#[must_use]
+pub fn born(file: &File) -> Option<u64> {
+    let all = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok()?;
+    let known = StatxFlags::from_bits_retain(all.stx_mask).contains(StatxFlags::BTIME);
+    let seconds = u64::try_from(all.stx_btime.tv_sec).ok().filter(|_| known)?;
+    Some(seconds * 1_000_000_000 + u64::from(all.stx_btime.tv_nsec))
 }
 
 fn io_error(path: &Path, e: Errno) -> OpenError {

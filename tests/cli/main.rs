@@ -21,6 +21,7 @@ mod shell;
 mod streams;
 mod swarm;
 mod telemetry;
+mod verify;
 mod work_add;
 mod work_assign;
 mod work_claim;

@@ -171,12 +171,12 @@ fn audit(cx: &mut Context) -> Result<Reply> {
         plural(verified.items, "item")
     ));
     lines.extend(verified.seams.iter().map(|seam| format!("  🔗 merged here: {seam}")));
-    lines.extend(verified.problems.iter().map(|problem| format!("  ❌ {problem}")));
+    let problems: Vec<String> = verified.problems.iter().map(ToString::to_string).collect();
+    lines.extend(problems.iter().map(|problem| format!("  ❌ {problem}")));
     if verified.problems.is_empty() {
         lines.push("  ✅ everything is as it was written".to_owned());
     }
-    let data =
-        json!({ "lines": verified.lines, "items": verified.items, "problems": verified.problems });
+    let data = json!({ "lines": verified.lines, "items": verified.items, "problems": problems });
     let mut reply = Reply::new(lines, data);
     if !verified.problems.is_empty() {
         reply.problems =

@@ -279,7 +279,13 @@ impl Demo<'_> {
             summary: store.summary().map_err(failed)?,
             done_by_agents: agents.iter().map(|a| a.done).sum(),
             events,
-            problems: store.verify(false, &op).map_err(failed)?.problems,
+            problems: store
+                .verify(false, &op)
+                .map_err(failed)?
+                .problems
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         })
     }
 }

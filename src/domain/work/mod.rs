@@ -1,5 +1,6 @@
 //! Work: items, their life, who waits for whom, which one is next.
 
+pub mod audit;
 mod dependency;
 mod item;
 mod lease;

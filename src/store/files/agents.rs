@@ -61,6 +61,30 @@ fn load_from(dir: &Dir, id: &str) -> Result<Option<Agent>> {
     Ok(Some(agent))
 }
 
+/// The files of agents that cannot be read, with why.
+pub(super) fn unreadable(store: &FileStore) -> Result<Vec<(String, String)>> {
+    let Some(dir) = open_dir(store, false)? else { return Ok(Vec::new()) };
+    let mut bad = Vec::new();
+    for file in dir.names().map_err(|e| failure::read(dir.path(), e))? {
+        let why = match (file.strip_suffix(".json"), file.strip_suffix(".beat")) {
+            (Some(id), _) => match load_from(&dir, id) {
+                Ok(Some(agent)) if agent.id.as_str() != id => {
+                    format!("it is that of `{}`", agent.id)
+                }
+                Ok(_) => continue,
+                Err(Error::Io { source, .. }) => source.to_string(),
+                Err(error) => error.to_string(),
+            },
+            (_, Some(id)) if dir.has(&file) && read_beat(&dir, id).is_none() => {
+                "it is no sign of life".to_owned()
+            }
+            _ => continue,
+        };
+        bad.push((format!("{DIR}/{file}"), why));
+    }
+    Ok(bad)
+}
+
 /// Creates or replaces what an agent says about itself.
 pub(super) fn register(store: &FileStore, agent: &Agent) -> Result<()> {
     let Some(dir) = open_dir(store, true)? else { return Ok(()) };

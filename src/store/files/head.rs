@@ -193,6 +193,17 @@ pub(super) fn load(file: &File, boot: u64) -> io::Result<Loaded> {
     }
 }
 
+/// The last write that the index knows, and its link, whatever the index is worth otherwise; with the
+/// boot in which it was known.
+pub(super) fn known(file: &File) -> io::Result<Option<(u64, u64, u64)>> {
+    let mut bytes = [0u8; HEAD];
+    if read_full(file, &mut bytes, 0)? < HEAD {
+        return Ok(None);
+    }
+    let head = Head::from_bytes(&bytes);
+    Ok((head.magic == MAGIC && head.n > 0).then_some((head.n, head.last_link, head.boot)))
+}
+
 /// Reads the head for a reader without a lock; nothing while a transaction is being written.
 pub(super) fn peek(file: &File, boot: u64) -> io::Result<Option<Head>> {
     let mut bytes = [0u8; HEAD];

@@ -225,6 +225,34 @@ pub(super) fn all(dir: &Dir, op: &Op) -> Result<Vec<Lock>> {
     Ok(list)
 }
 
+/// The files of named locks that cannot be read, with why.
+pub(super) fn unreadable(dir: &Dir) -> Result<Vec<(String, String)>> {
+    let dir = match dir.subdir(DIR, false) {
+        Err(e) if e.is_not_found() => return Ok(Vec::new()),
+        other => other.map_err(failure::open)?,
+    };
+    let mut bad = Vec::new();
+    for name in dir.names().map_err(|e| failure::read(dir.path(), e))? {
+        let Some(stem) = name.strip_suffix(".json").filter(|_| !name.starts_with('.')) else {
+            continue;
+        };
+        let why = match dir.file(&name, Access::Read) {
+            Err(e) if e.is_not_found() => continue,
+            Err(e) => e.to_string(),
+            Ok(file) => match read(&dir, &file, &name) {
+                Ok(Some(record)) if record.name.as_str() != stem => {
+                    format!("it is that of `{}`", record.name)
+                }
+                Ok(_) => continue,
+                Err(crate::store::Error::Io { source, .. }) => source.to_string(),
+                Err(error) => error.to_string(),
+            },
+        };
+        bad.push((format!("{DIR}/{name}"), why));
+    }
+    Ok(bad)
+}
+
 fn never(name: &Word) -> crate::store::Error {
     let why = io::Error::new(io::ErrorKind::NotFound, "it was never taken");
     failure::io(format!("find the lock `{name}`"), why)

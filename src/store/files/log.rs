@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::failure;
@@ -53,6 +54,35 @@ impl Logs {
         self.history.get_or_init(|| self.dir.subdir(HISTORY, false).ok()).as_ref()
     }
 
+    /// The number of the live log, from its header; without one it follows the last sealed log.
+    pub(super) fn live_segment(&self) -> Result<u64> {
+        if let Some(control) = read_header(&self.live)? {
+            return Ok(control.segment.max(1));
+        }
+        let last = match self.history() {
+            Some(history) => sealed(history)?.last().copied(),
+            None => None,
+        };
+        Ok(last.unwrap_or(0) + 1)
+    }
+
+    /// The numbers of the sealed logs below one, ascending.
+    pub(super) fn sealed_before(&self, segment: u64) -> Result<Vec<u64>> {
+        let numbers = match self.history() {
+            Some(history) => sealed(history)?,
+            None => Vec::new(),
+        };
+        Ok(numbers.into_iter().filter(|number| *number < segment).collect())
+    }
+
+    /// Opens a sealed log.
+    pub(super) fn open_sealed(&self, number: u64) -> Result<File> {
+        let history = self.history().ok_or_else(|| {
+            failure::read(&self.dir.path().join(HISTORY), io::ErrorKind::NotFound.into())
+        })?;
+        history.file(&sealed_name(number), Access::Read).map_err(failure::open)
+    }
+
     /// Reads one line, with its line break; a place without a length reads up to the line break.
     pub(super) fn line(&self, place: Place) -> io::Result<Vec<u8>> {
         if u64::from(place.segment) == self.segment {
@@ -73,16 +103,12 @@ impl Logs {
     /// Shows every line of every log, oldest first, with its place, until `see` breaks. A last line
     /// of the live log without a line break is left out: it was never acknowledged.
     pub(super) fn each(&self, mut see: impl FnMut(Place, &[u8]) -> ControlFlow<()>) -> Result<()> {
-        let numbers = match self.history() {
-            Some(history) => sealed(history)?,
-            None => Vec::new(),
-        };
-        for number in numbers.into_iter().filter(|n| *n < self.segment) {
-            let Some(history) = self.history() else { break };
-            let file = history.file(&sealed_name(number), Access::Read).map_err(failure::open)?;
+        for number in self.sealed_before(self.segment)? {
+            let file = self.open_sealed(number)?;
+            let name = Path::new(HISTORY).join(sealed_name(number));
             let segment = u32::try_from(number).unwrap_or(u32::MAX);
             if scan(&file, segment, 0, u64::MAX, &mut see)
-                .map_err(|e| failure::read(&history.path().join(sealed_name(number)), e))?
+                .map_err(|e| failure::read(&self.dir.path().join(name), e))?
                 .is_break()
             {
                 return Ok(());

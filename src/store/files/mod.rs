@@ -38,6 +38,17 @@
 //! `quarantine.jsonl`, gives the second of two twins an id of its own, and notes in the log what it
 //! did, so that the gap explains itself ever after. Bytes behind the last whole line were never
 //! acknowledged and are cut.
+//!
+//! # What `verify` can notice
+//!
+//! Every line holds the hash of the line before it, the checkpoint of a log the hash of the last line of
+//! the log before; so whatever is changed, taken out, put in another order or cut off is noticed as long
+//! as anything that was written later is left as it was. What is cut off the end of the live log is
+//! noticed by those who have seen it: the head of the index (until the next boot), `checked.json` (what
+//! the last sound check saw), the log itself if a writer met the shortened file first (`"op":"lost"`), a
+//! backup, or a person who noted the head that `verify` prints (`--expect N:HASH`). Who rewrites the log
+//! from some line to its end, the index and `checked.json` as well, leaves nothing to be noticed but by
+//! the last two.
 
 mod agents;
 mod beginning;
@@ -56,6 +67,7 @@ mod queue;
 mod read;
 mod rebuild;
 mod record;
+mod removed;
 mod rows;
 mod session;
 #[cfg(test)]
@@ -268,6 +280,10 @@ impl Store for FileStore {
 
     fn verify(&mut self, repair: bool, op: &Op) -> Result<Verified> {
         verify::run(self, repair, op)
+    }
+
+    fn hashes(&self, n: u64) -> Result<Vec<String>> {
+        verify::hashes(self, n)
     }
 
     fn tidy(&mut self, op: &Op) -> Result<()> {

@@ -15,7 +15,7 @@ use super::cells::{Area, Cells, FileCells};
 use super::head::{self, look};
 use super::index::Index;
 use super::keys::Kind;
-use super::log::{self, LIVE, Logs};
+use super::log::{LIVE, Logs};
 use super::record::Record;
 use super::rows::{Name, Row};
 use super::session::{HEAD, INDEX, RowError};
@@ -104,8 +104,9 @@ impl FileStore {
                 self.options.clock.sleep(Duration::from_millis(1 << attempt.min(5)));
             }
             if let Some(live) = self.open_live()? {
-                let segment = log::read_header(&live)?.map_or(1, |control| control.segment.max(1));
-                return Ok(Logs::new(&self.dir, live, segment));
+                let mut logs = Logs::new(&self.dir, live, 0);
+                logs.segment = logs.live_segment()?;
+                return Ok(logs);
             }
         }
         Err(Error::Missing { dir: self.dir.path().to_owned() })
@@ -136,7 +137,7 @@ impl Snapshot {
     pub(super) fn exact(&self, id: &str) -> Result<Option<Found>> {
         let number = self.index.row_of(id, &mut |row| {
             let line = self.logs.line(row.place).map_err(failure::index)?;
-            Ok::<_, RowError>(log::quick_id(&line).is_none_or(|found| found == id))
+            Ok::<_, RowError>(super::log::quick_id(&line).is_none_or(|found| found == id))
         });
         let Some(number) = number.map_err(|e| e.0)? else { return Ok(None) };
         let row = self.row(number)?;
@@ -151,7 +152,7 @@ impl Snapshot {
         let (mut seen, mut ids) = (BTreeSet::new(), Vec::new());
         self.logs.each(|_, line| {
             let owned;
-            let id = if let Some(id) = log::quick_id(line) {
+            let id = if let Some(id) = super::log::quick_id(line) {
                 Some(id)
             } else {
                 owned = Record::parse(line).ok();

@@ -303,6 +303,8 @@ pub(super) struct Control {
     pub(super) op: Option<String>,
     /// The number that the next made id has at least.
     pub(super) next_id: u64,
+    /// The file of the sealed predecessor.
+    pub(super) sealed: Option<String>,
     /// The link of the last line of the sealed predecessor.
     pub(super) sealed_end: Option<String>,
     /// Links of lines that a repair moved aside.

@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 
+use serde_json::json;
+
 use super::cells::{FileCells, Overlay};
 use super::head::{self, Head, Loaded, look};
 use super::index::{Applied, Facts, Index, unpack};
@@ -19,8 +21,9 @@ use super::{FileStore, compact, failure};
 use crate::domain::name::ItemId;
 use crate::domain::time::{Stamp, rfc3339};
 use crate::domain::work::{Found, Item, Limits, NewError, Op, TransitionError};
+use crate::store::fields::Fields;
 use crate::store::{Error, Result};
-use crate::sys::fs::Access;
+use crate::sys::fs::{self, Access};
 
 /// The name of the index's directory.
 pub(super) const INDEX: &str = ".index";
@@ -59,6 +62,14 @@ impl<'a> Session<'a> {
 
     /// The same for those who mend damage.
     pub(super) fn begin_anyhow(store: &'a FileStore, op: &'a Op) -> Result<Self> {
+        let (mut session, loaded) = Self::hold(store, op)?;
+        session.recover(loaded)?;
+        Ok(session)
+    }
+
+    /// Takes the lock and looks at the head of the index, and leaves everything as it is. Nothing may be
+    /// read through the index or written before [`Session::recover`].
+    pub(super) fn hold(store: &'a FileStore, op: &'a Op) -> Result<(Self, Loaded)> {
         let options = &store.options;
         let since = rfc3339(op.now.wall);
         // What can be opened beforehand keeps nobody waiting.
@@ -91,7 +102,7 @@ impl<'a> Session<'a> {
         let loaded = head::load(&head_file, now.boot).map_err(failure::index)?;
         let logs = Logs::new(&store.dir, live, 0);
         let index = Index::new(overlay, Head::new(now.boot));
-        let mut session = Session {
+        let session = Session {
             store,
             op,
             lock: Some(lock),
@@ -103,8 +114,7 @@ impl<'a> Session<'a> {
             unsure: false,
             behind: false,
         };
-        session.recover(loaded)?;
-        Ok(session)
+        Ok((session, loaded))
     }
 
     /// The moment at which this turn began.
@@ -113,7 +123,7 @@ impl<'a> Session<'a> {
     }
 
     /// Makes the index match the log, with as little work as its state allows.
-    fn recover(&mut self, loaded: Loaded) -> Result<()> {
+    pub(super) fn recover(&mut self, loaded: Loaded) -> Result<()> {
         let seen = look(&self.logs.live).map_err(|e| self.live_failed(e))?;
         match loaded {
             Loaded::Clean(head) if head.matches(seen) => {
@@ -146,8 +156,42 @@ impl<'a> Session<'a> {
                     self.rebuild()
                 }
             }
+            Loaded::Clean(head) if head.inode == seen.0 && head.len > seen.1 => {
+                // A checkout by git makes another file, which may get the same inode.
+                let same = fs::born(&self.logs.live).is_some_and(|born| born < head.mtime);
+                self.rebuild()?;
+                if same { self.note_loss(&head) } else { Ok(()) }
+            }
             _ => self.rebuild(),
         }
+    }
+
+    /// The log was made shorter where it lies, which nothing but a hand or another program does: the log
+    /// itself shall tell, and no number be given twice.
+    fn note_loss(&mut self, known: &Head) -> Result<()> {
+        let (first, last) = (self.index.head.n + 1, known.n);
+        if first > last || self.index.head.damaged != 0 {
+            return Ok(());
+        }
+        let n = last + 1;
+        let line = Fields::new()
+            .number("n", n)
+            .text("op", "lost")
+            .text("op_id", self.op.id.as_str())
+            .text("at", &rfc3339(self.now.wall))
+            .text("by", self.op.by.as_str())
+            .value("gaps", &json!([[first, last]]))
+            .end(self.index.head.last_link);
+        self.note_line(n, &line)?;
+        let what = if first == last {
+            format!("write {last}")
+        } else {
+            format!("writes {first} to {last}")
+        };
+        self.store.note(format!(
+            "{what} had been cut off the end of `{LIVE}`; `coord verify` tells what is known of it"
+        ));
+        Ok(())
     }
 
     fn live_failed(&self, source: io::Error) -> Error {
@@ -226,8 +270,7 @@ impl<'a> Session<'a> {
 
     /// Reads all the logs, mending the end of the live one first.
     pub(super) fn read_all(&mut self, thorough: bool) -> Result<Rebuilt> {
-        let control = log::read_header(&self.logs.live)?;
-        self.logs.segment = control.map_or(1, |c| c.segment.max(1));
+        self.logs.segment = self.logs.live_segment()?;
         self.mend_end()?;
         let rebuilt = rebuild::run(&self.logs, self.now().boot, self.now(), thorough)?;
         match rebuilt.cut {
@@ -511,6 +554,11 @@ impl<'a> Session<'a> {
             self.store.compaction_due.set(true);
         }
         Ok(())
+    }
+
+    /// The head of the index as it stands in its file.
+    pub(super) const fn head_file(&self) -> &File {
+        &self.head_file
     }
 
     /// Puts another live log in place of the present one, which stays open nowhere else here.
