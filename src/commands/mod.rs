@@ -16,6 +16,7 @@ mod identity;
 mod import;
 mod init;
 mod lock;
+mod observed;
 mod record;
 mod scripts;
 mod selftest;

@@ -56,6 +56,13 @@ pub(super) fn standing(cx: &mut Context) -> Option<Result<State>> {
     Some(layer(cx).map(|claude| claude.state()))
 }
 
+/// What was asked so far, if anything ever was; looking leaves nothing behind.
+pub(super) fn ledger(cx: &mut Context) -> Vec<crate::client::claude::Line> {
+    let used = config::read(cx).is_ok_and(|config| config.state_dir.is_dir());
+    let layer = used.then(|| layer(cx).ok()).flatten();
+    layer.map(|claude| claude.ledger().lines()).unwrap_or_default()
+}
+
 /// Tells what went wrong on the way and stopped nothing.
 fn tell(cx: &mut Context, claude: &Claude) {
     for warning in claude.take_warnings() {

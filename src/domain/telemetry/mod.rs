@@ -1,5 +1,11 @@
-//! Telemetry: what commands did, how they ended, and how long they took.
+//! Telemetry: what commands did, how they ended, how long they took, and what that amounts to.
 
+mod latency;
+mod observed;
 mod operation;
+mod summary;
 
+pub use latency::{BUCKETS_US, Latency};
+pub use observed::{Calls, Flow, Observed, Queue, Roster};
 pub use operation::{Operation, Outcome};
+pub use summary::{Budget, Dimension, Group, Slice, Summary, Window};

@@ -1,0 +1,136 @@
+//! Lengths of time, many of them: quantiles from an HDR histogram, and counts for fixed limits.
+
+use hdrhistogram::Histogram;
+
+/// The upper limits of the buckets that are exported, in microseconds. Fixed, so that series of
+/// different times and machines can be added.
+pub const BUCKETS_US: [u64; 17] = [
+    250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 120_000, 150_000, 250_000,
+    500_000, 1_000_000, 2_500_000, 10_000_000, 60_000_000,
+];
+
+/// Three significant digits: a quantile is at most a thousandth off.
+const DIGITS: u8 = 3;
+
+/// Lengths of time in microseconds.
+#[derive(Clone, Debug)]
+pub struct Latency {
+    histogram: Histogram<u64>,
+    sum_us: u64,
+    buckets: [u64; BUCKETS_US.len()],
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        let histogram = Histogram::new(DIGITS)
+            .unwrap_or_else(|_| unreachable!("three digits are what a histogram can have"));
+        Self { histogram, sum_us: 0, buckets: [0; BUCKETS_US.len()] }
+    }
+}
+
+impl Latency {
+    /// Takes in one.
+    pub fn record(&mut self, us: u64) {
+        // It resizes itself; a length of time that does not fit is older than the universe.
+        self.histogram.saturating_record(us);
+        self.sum_us = self.sum_us.saturating_add(us);
+        let bucket = BUCKETS_US.partition_point(|limit| *limit < us);
+        if let Some(count) = self.buckets.get_mut(bucket) {
+            *count += 1;
+        }
+    }
+
+    /// Takes in all that another one has.
+    pub fn add(&mut self, other: &Self) {
+        let _ = self.histogram.add(&other.histogram);
+        self.sum_us = self.sum_us.saturating_add(other.sum_us);
+        for (ours, theirs) in self.buckets.iter_mut().zip(other.buckets) {
+            *ours += theirs;
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// Their sum.
+    #[must_use]
+    pub const fn sum_us(&self) -> u64 {
+        self.sum_us
+    }
+
+    /// The smallest that at least this share (0 to 1) is not longer than; nothing without any.
+    #[must_use]
+    pub fn quantile_us(&self, share: f64) -> Option<u64> {
+        (self.count() > 0).then(|| self.histogram.value_at_quantile(share))
+    }
+
+    /// The longest; nothing without any.
+    #[must_use]
+    pub fn max_us(&self) -> Option<u64> {
+        (self.count() > 0).then(|| self.histogram.max())
+    }
+
+    /// Their mean; nothing without any.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a mean is not exact to the microsecond")]
+    pub fn mean_us(&self) -> Option<f64> {
+        (self.count() > 0).then(|| self.sum_us as f64 / self.count() as f64)
+    }
+
+    /// For each of [`BUCKETS_US`], how many were not longer.
+    #[must_use]
+    pub fn cumulative(&self) -> [u64; BUCKETS_US.len()] {
+        let mut sum = 0;
+        self.buckets.map(|count| {
+            sum += count;
+            sum
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn without_any_there_is_nothing_to_say() {
+        let none = Latency::default();
+        assert_eq!((none.quantile_us(0.95), none.max_us(), none.mean_us()), (None, None, None));
+        assert_eq!(none.cumulative(), [0; BUCKETS_US.len()]);
+    }
+
+    #[test]
+    fn limits_belong_to_their_bucket() {
+        let mut some = Latency::default();
+        for us in [250, 251, 100_000, 100_001, 60_000_001] {
+            some.record(us);
+        }
+        let counts = some.cumulative();
+        assert_eq!((counts[0], counts[1], counts[8], counts[9], counts[16]), (1, 2, 3, 4, 4));
+        assert_eq!(some.count(), 5);
+    }
+
+    proptest! {
+        #[test]
+        fn quantiles_are_those_of_the_sorted_values(mut values in prop::collection::vec(0_u64..10_000_000, 1..400)) {
+            let (mut all, mut half) = (Latency::default(), Latency::default());
+            for (at, us) in values.iter().enumerate() {
+                if at % 2 == 0 { all.record(*us) } else { half.record(*us) }
+            }
+            all.add(&half);
+            values.sort_unstable();
+            for share in [0.5, 0.95, 0.99, 1.0] {
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "small")]
+                let rank = ((values.len() as f64 * share).ceil() as usize).max(1);
+                let (want, got) = (values[rank - 1], all.quantile_us(share).unwrap());
+                prop_assert!(got >= want && got <= want + want / 1000 + 1, "{share}: {got} for {want}");
+            }
+            prop_assert_eq!(all.sum_us(), values.iter().sum::<u64>());
+        }
+    }
+}
