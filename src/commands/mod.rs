@@ -23,6 +23,7 @@ mod selftest;
 mod status;
 mod swarm;
 mod table;
+mod telemetry;
 mod util;
 mod values;
 mod verify;
@@ -59,6 +60,7 @@ pub(crate) const NOUNS: &[Entry] = &[
     Entry::verb::<verify::Args>("verify"),
     Entry::verb::<health::Args>("health"),
     Entry::verb::<health::DoctorArgs>("doctor"),
+    Entry::noun("telemetry", "Sum up what commands did", telemetry::VERBS, telemetry::build),
     Entry::verb::<compat::Args>("compat"),
     Entry::noun("scripts", "Count scripts and what replaces them", scripts::VERBS, scripts::build),
     Entry::verb::<demo::Args>("demo"),

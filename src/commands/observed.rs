@@ -61,7 +61,7 @@ pub(super) fn operations(
 }
 
 fn open(dir: &Path, trusted: bool) -> Result<Option<Journal>> {
-    Ok(Journal::open(dir, trusted).map_err(from_store)?)
+    Journal::open(dir, trusted).map_err(from_store)
 }
 
 /// The calls to Claude of a window. Without any, its layer is not set up only to look.

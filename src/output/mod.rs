@@ -1,5 +1,6 @@
 //! The only code that writes to a terminal.
 
+pub mod chart;
 mod plural;
 mod progress;
 mod sanitise;

@@ -12,6 +12,9 @@ pub const BUCKETS_US: [u64; 17] = [
 /// Three significant digits: a quantile is at most a thousandth off.
 const DIGITS: u8 = 3;
 
+/// What is longer counts as this long: a year.
+const LONGEST_US: u64 = 365 * 86_400 * 1_000_000;
+
 /// Lengths of time in microseconds.
 #[derive(Clone, Debug)]
 pub struct Latency {
@@ -31,8 +34,8 @@ impl Default for Latency {
 impl Latency {
     /// Takes in one.
     pub fn record(&mut self, us: u64) {
-        // It resizes itself; a length of time that does not fit is older than the universe.
-        self.histogram.saturating_record(us);
+        // It grows as needed up to the limit.
+        let _ = self.histogram.record(us.min(LONGEST_US));
         self.sum_us = self.sum_us.saturating_add(us);
         let bucket = BUCKETS_US.partition_point(|limit| *limit < us);
         if let Some(count) = self.buckets.get_mut(bucket) {

@@ -1,10 +1,12 @@
 //! Telemetry: what commands did, how they ended, how long they took, and what that amounts to.
 
+mod exposition;
 mod latency;
 mod observed;
 mod operation;
 mod summary;
 
+pub use exposition::{Exposition, Labels};
 pub use latency::{BUCKETS_US, Latency};
 pub use observed::{Calls, Flow, Observed, Queue, Roster};
 pub use operation::{Operation, Outcome};

@@ -1,0 +1,141 @@
+//! `coord telemetry report`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clap::ValueEnum;
+
+use super::told::Told;
+use super::{export, markdown};
+use crate::commands::{Context, Verb, observed};
+use crate::domain::telemetry::{Dimension, Window};
+use crate::domain::time::{parse_duration, parse_rfc3339};
+use crate::error::{Error, Kind, Result};
+use crate::output::Shape;
+use crate::sys::fs::replace_file;
+
+/// Sum up what commands did in a window of time: how many, how they ended, how long they took
+///
+/// Everything is computed from what is recorded: the telemetry of the state directory, the store, and
+/// the ledger of the calls to Claude. A fault is an end that `coord` is to blame for (a lock that was
+/// not got in time, a failed disk, a defect); an empty queue or a lost lease is none. Quantiles come
+/// from a histogram with three significant digits.
+///
+/// `--prometheus` prints all telemetry that is kept in the text format of Prometheus, whatever the
+/// window: counters count from the oldest line on.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coord telemetry report                                The last 24 hours, by command
+  coord telemetry report --window 7d --by agent --compare
+  coord telemetry report --markdown > report.md
+  coord telemetry report --prometheus --output /var/lib/node_exporter/coord.prom")]
+pub(super) struct Args {
+    /// How long the window is, up to now or to `--until`
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "24h", conflicts_with = "since")]
+    window: Duration,
+
+    /// When the window begins: RFC 3339, such as 2026-11-26T08:00:00Z
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    since: Option<DateTime<Utc>>,
+
+    /// When the window ends [default: now]
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    until: Option<DateTime<Utc>>,
+
+    /// By what operations are told apart
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = By::Command)]
+    by: By,
+
+    /// Also the window of the same length right before, and what has changed
+    #[arg(long)]
+    compare: bool,
+
+    /// Print it in Markdown
+    #[arg(long, group = "form")]
+    markdown: bool,
+
+    /// Print it as Mermaid charts, for a page in Markdown
+    #[arg(long, group = "form")]
+    mermaid: bool,
+
+    /// Print it in the text format of Prometheus
+    #[arg(long, group = "form", conflicts_with_all = ["compare", "since", "until"])]
+    prometheus: bool,
+
+    /// Write it to a file instead, which is replaced as a whole; needs one of the forms above
+    #[arg(long, value_name = "FILE", requires = "form")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum By {
+    Command,
+    Team,
+    Agent,
+}
+
+/// A moment on a command line.
+fn moment(text: &str) -> Result<DateTime<Utc>, &'static str> {
+    parse_rfc3339(text).ok_or("expected a moment in RFC 3339, such as 2026-11-26T08:00:00Z")
+}
+
+/// Parts of the window, as many as a line of columns has.
+const PARTS: u32 = 24;
+
+impl Verb for Args {
+    const VIEWS: &'static [Shape] = &[Shape::of::<Told>()];
+
+    fn run(self, cx: &mut Context) -> Result<()> {
+        let now = cx.clock.wall();
+        let dimension = match self.by {
+            By::Command => Dimension::Command,
+            By::Team => Dimension::Team,
+            By::Agent => Dimension::Agent,
+        };
+        if self.prometheus {
+            // Counters never go back, so they count everything that is kept.
+            let window = Window { from: DateTime::<Utc>::MIN_UTC, to: now };
+            let seen = observed::observe(cx, window, Dimension::Command, 0)?;
+            return self.give(cx, &export::prometheus(&seen));
+        }
+        let to = self.until.unwrap_or(now);
+        let window = match self.since {
+            Some(from) => Window { from, to },
+            None => Window::before(to, self.window),
+        };
+        if window.length().is_zero() {
+            return Err(Error::new(Kind::Usage, "the window has no length")
+                .hint("`--since` must lie before `--until`, and `--window` be longer than 0"));
+        }
+        let seen = observed::observe(cx, window, dimension, PARTS)?;
+        let before = if self.compare {
+            Some(observed::observe(cx, window.previous(), dimension, 0)?)
+        } else {
+            None
+        };
+        let told = Told::new(&seen, before.as_ref());
+        if self.markdown {
+            return self.give(cx, &markdown::report(&told));
+        }
+        if self.mermaid {
+            return self.give(cx, &markdown::charts(&told));
+        }
+        Ok(cx.ui.emit(&told)?)
+    }
+}
+
+impl Args {
+    /// Prints a document, or writes it where it is wanted.
+    fn give(&self, cx: &mut Context, text: &str) -> Result<()> {
+        let Some(path) = &self.output else { return Ok(cx.ui.page(text)?) };
+        replace_file(path, text.as_bytes()).map_err(|source| {
+            Error::new(Kind::External, format!("cannot write `{}`", path.display()))
+                .caused_by(source)
+                .hint("what was there before is still there")
+        })?;
+        cx.ui.status(&format!("wrote `{}`", path.display()));
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! `coord telemetry report`: every figure against an independent computation with jq.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::env::{Output, TestEnv};
+
+/// A store with work that was done and telemetry of a day, some of it old, slow, failed or damaged.
+fn seeded() -> TestEnv {
+    let env = TestEnv::new();
+    for (title, team) in [("one", "core"), ("two", "web"), ("three", "core")] {
+        let _ = env.coord(&format!("add {title} --team {team} --points 3 --no-telemetry"));
+    }
+    let _ = env.coord("claim w-1 --agent nova --no-telemetry");
+    let _ = env.coord("complete w-1 --agent nova --no-telemetry");
+    let now = chrono_now(&env);
+    let mut text = String::new();
+    for number in 0_i64..997 {
+        let (seconds, us) = (now - 60 - number * 120, 100 + number * number % 100_003);
+        let command = ["work claim", "work complete", "agent heartbeat"]
+            [usize::try_from(number % 3).unwrap()];
+        let (outcome, code) = match number % 50 {
+            7 => ("external", 5),
+            8 | 9 => ("empty", 6),
+            _ => ("ok", 0),
+        };
+        let _ = writeln!(
+            text,
+            r#"{{"at":"{}","command":"{command}","outcome":"{outcome}","exit_code":{code},"duration_us":{us},"lock_wait_us":{},"cpu_us":400,"memory_kib":{},"agent":"a-{}","team":"{}","trace_id":"{:032x}","span_id":"{:016x}"}}"#,
+            stamp(seconds),
+            us / 10,
+            2000 + number,
+            number % 7,
+            ["core", "web"][usize::try_from(number % 2).unwrap()],
+            number + 1,
+            number + 1,
+        );
+        if number == 500 {
+            text.push_str("{\"at\":\"20\n");
+        }
+    }
+    std::fs::write(env.store().join("ops.jsonl"), text).unwrap();
+    env
+}
+
+fn chrono_now(env: &TestEnv) -> i64 {
+    env.shell("date +%s").out().trim().parse().unwrap()
+}
+
+fn stamp(seconds: i64) -> String {
+    let out = std::process::Command::new("date")
+        .args(["-u", "-d", &format!("@{seconds}"), "+%Y-%m-%dT%H:%M:%S.000000Z"])
+        .output()
+        .unwrap();
+    String::from_utf8(out.stdout).unwrap().trim().to_owned()
+}
+
+/// The rows of the window, computed by jq from the file.
+const JQ: &str = r#"
+def rank($p): sort | .[(((length * $p) | ceil) - 1)];
+def group: { count: length,
+  faults: map(select(.outcome | IN("external", "bug", "unknown-outcome", "lock-timeout"))) | length,
+  cpu: (map(.cpu_us) | add), memory: (map(.memory_kib) | max * 1024),
+  p50: (map(.duration_us) | rank(0.5)), p95: (map(.duration_us) | rank(0.95)),
+  p99: (map(.duration_us) | rank(0.99)), max: (map(.duration_us) | max),
+  wait: (map(.lock_wait_us) | rank(0.95)) };
+map(select(.at >= $from and .at < $to)) | { total: group, groups: (group_by(.[$by]) | map({ key: .[0][$by], value: group }) | from_entries) }
+"#;
+
+fn by_jq(env: &TestEnv, from: &str, to: &str, by: &str) -> Value {
+    let script = env.root().join("by.jq");
+    std::fs::write(&script, JQ).unwrap();
+    let good = env.shell("grep -v '^{\"at\":\"20$' .coord/ops.jsonl > good.jsonl");
+    assert_eq!(good.code(), 0, "{good}");
+    let mut jq = env.sealed("jq");
+    jq.args(["-s", "--arg", "from", from, "--arg", "to", to, "--arg", "by", by, "-f"]);
+    let out = Output(jq.arg(script).arg("good.jsonl").output().unwrap());
+    assert_eq!(out.code(), 0, "{out}");
+    serde_json::from_str(&out.out()).unwrap()
+}
+
+/// The histogram has three digits.
+fn near(got: &Value, want_us: &Value) -> bool {
+    let (got, want) = (got.as_f64().unwrap() * 1000.0, want_us.as_f64().unwrap());
+    (got - want).abs() <= want / 1000.0 + 1.0
+}
+
+fn same(operations: &Value, want: &Value) {
+    assert_eq!(operations["count"], want["count"]);
+    assert_eq!(operations["faults"], want["faults"]);
+    assert_eq!(operations["memory_peak_bytes"], want["memory"]);
+    let (cpu, want_cpu) = (operations["cpu_s"].as_f64().unwrap(), want["cpu"].as_f64().unwrap());
+    assert!((cpu * 1e6 - want_cpu).abs() < 1.0, "{cpu}");
+    for (quantile, name) in
+        [("p50", "p50_ms"), ("p95", "p95_ms"), ("p99", "p99_ms"), ("max", "max_ms")]
+    {
+        let (got, want) = (&operations["duration"][name], &want[quantile]);
+        assert!(near(got, want), "{name}: {got} for {want}");
+    }
+    assert!(near(&operations["lock_wait"]["p95_ms"], &want["wait"]));
+}
+
+#[test]
+fn every_figure_is_what_jq_makes_of_the_file() {
+    let env = seeded();
+    for by in ["command", "team", "agent"] {
+        let told = env.json(&format!("telemetry report --no-telemetry --window 12h --by {by}"));
+        let (from, to) = (told["from"].as_str().unwrap(), told["to"].as_str().unwrap());
+        let want = by_jq(&env, from, to, by);
+        same(&told["operations"], &want["total"]);
+        let groups = told["groups"].as_array().unwrap();
+        assert_eq!(groups.len(), want["groups"].as_object().unwrap().len(), "{by}");
+        for group in groups {
+            same(group, &want["groups"][group["name"].as_str().unwrap()]);
+        }
+        let parts = told["parts"].as_array().unwrap();
+        let sum: u64 = parts.iter().map(|part| part["count"].as_u64().unwrap()).sum();
+        assert_eq!((parts.len(), sum), (24, told["operations"]["count"].as_u64().unwrap()));
+        assert_eq!(told["bad_lines"], 1);
+    }
+    let told = env.json("telemetry report");
+    assert_eq!((&told["queue"]["total"], &told["queue"]["states"]["done"]), (&3.into(), &1.into()));
+    assert_eq!((&told["flow"]["done"], &told["flow"]["velocity"]), (&1.into(), &3.into()));
+    assert_eq!(told["claude"]["success_rate"], Value::Null);
+}
+
+#[test]
+fn a_window_is_compared_with_the_one_before() {
+    let env = seeded();
+    let until = env.json("telemetry report --no-telemetry --window 6h")["to"].as_str().unwrap().to_owned();
+    let told = env.json(&format!("telemetry report --no-telemetry --window 6h --until {until} --compare"));
+    let before = &told["before"];
+    let want =
+        by_jq(&env, before["from"].as_str().unwrap(), told["from"].as_str().unwrap(), "command");
+    same(&before["operations"], &want["total"]);
+    let (now, was) =
+        (told["operations"]["count"].as_f64().unwrap(), want["total"]["count"].as_f64().unwrap());
+    assert!((before["change"]["count"].as_f64().unwrap() - (now / was - 1.0)).abs() < 1e-9);
+}
+
+#[test]
+fn nothing_recorded_is_told_as_that() {
+    let env = TestEnv::new();
+    std::fs::remove_file(env.store().join("ops.jsonl")).unwrap();
+    let out = env.coord("telemetry report");
+    assert!(
+        out.out().contains("operations  nothing recorded\nwork        nothing recorded\n"),
+        "{out}"
+    );
+    let told = env.json("telemetry report --until 2020-01-01T00:00:00Z");
+    assert_eq!(told["operations"]["availability"], Value::Null);
+    assert_eq!(told["operations"]["duration"]["p95_ms"], Value::Null);
+    let page = env.coord("telemetry report --markdown --until 2020-01-01T00:00:00Z").out();
+    assert!(
+        page.contains("Operations: nothing recorded.")
+            && page.contains("## Claude\n\nNothing recorded."),
+        "{page}"
+    );
+    let charts = env.coord("telemetry report --mermaid --until 2020-01-01T00:00:00Z").out();
+    assert!(charts.starts_with("No operations are recorded"), "{charts}");
+}
+
+#[test]
+fn documents_hold_no_markup_of_others() {
+    let env = TestEnv::new();
+    let line = r#"{"at":"2026-01-02T03:04:05Z","command":"work claim","outcome":"ok","exit_code":0,"duration_us":5,"agent":"a|b\"<script>#\u001b[31m","trace_id":"00000000000000000000000000000001","span_id":"0000000000000001"}"#;
+    std::fs::write(env.store().join("ops.jsonl"), format!("{line}\n")).unwrap();
+    let until = "--until 2026-01-02T04:00:00Z --by agent";
+    let page = env.coord(&format!("telemetry report --markdown {until}")).out();
+    assert!(page.contains(r#"| a\|b"\<script\>\#"#), "{page}");
+    let charts = env.coord(&format!("telemetry report --mermaid {until}")).out();
+    assert!(charts.contains(r#"    "a|b'<script>number "#), "{charts}");
+    let all = env.coord("telemetry report --prometheus").out();
+    assert!(!page.contains('\u{1b}') && !charts.contains('\u{1b}') && !all.contains('\u{1b}'));
+}
+
+#[test]
+fn wrong_uses_are_told() {
+    let env = TestEnv::new();
+    for (line, code) in [
+        ("telemetry report --window 0s", 2),
+        ("telemetry report --since yesterday", 2),
+        ("telemetry report --since 2030-01-01T00:00:00Z", 2),
+        ("telemetry report --prometheus --compare", 2),
+        ("telemetry report --output x", 2),
+        ("telemetry report --markdown --output /proc/nope/report.md", 5),
+    ] {
+        let out = env.coord(line);
+        assert_eq!(out.code(), code, "{line}: {out}");
+    }
+    let out = env.coord("telemetry report --markdown --output report.md");
+    assert_eq!((out.code(), out.out().as_str()), (0, ""), "{out}");
+    assert!(
+        std::fs::read_to_string(env.root().join("report.md")).unwrap().starts_with("# Telemetry")
+    );
+}
