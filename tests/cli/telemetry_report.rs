@@ -128,8 +128,10 @@ fn every_figure_is_what_jq_makes_of_the_file() {
 #[test]
 fn a_window_is_compared_with_the_one_before() {
     let env = seeded();
-    let until = env.json("telemetry report --no-telemetry --window 6h")["to"].as_str().unwrap().to_owned();
-    let told = env.json(&format!("telemetry report --no-telemetry --window 6h --until {until} --compare"));
+    let until =
+        env.json("telemetry report --no-telemetry --window 6h")["to"].as_str().unwrap().to_owned();
+    let told =
+        env.json(&format!("telemetry report --no-telemetry --window 6h --until {until} --compare"));
     let before = &told["before"];
     let want =
         by_jq(&env, before["from"].as_str().unwrap(), told["from"].as_str().unwrap(), "command");
