@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![expect(clippy::disallowed_methods, reason = "tests stand outside the program")]
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -38,11 +39,12 @@ fn used_store() -> tempfile::TempDir {
     coord(home.path(), &["complete", "-q"]);
     let mut lines = String::new();
     for us in [300, 99_000, 100_000, 100_001, 90_000_000] {
-        lines.push_str(&format!(
+        let _ = writeln!(
+            lines,
             "{{\"at\":\"2026-01-02T03:04:05Z\",\"command\":\"odd \\\"name\\\"\\\\\\n\",\"outcome\":\"ok\",\
              \"exit_code\":0,\"duration_us\":{us},\"memory_kib\":1024,\
-             \"trace_id\":\"00000000000000000000000000000001\",\"span_id\":\"0000000000000001\"}}\n"
-        ));
+             \"trace_id\":\"00000000000000000000000000000001\",\"span_id\":\"0000000000000001\"}}"
+        );
     }
     let mut file = std::fs::OpenOptions::new()
         .append(true)
@@ -95,7 +97,10 @@ fn get(port: u16, path: &str) -> Option<Value> {
 }
 
 fn encoded(query: &str) -> String {
-    query.bytes().map(|c| format!("%{c:02X}")).collect()
+    query.bytes().fold(String::new(), |mut text, c| {
+        let _ = write!(text, "%{c:02X}");
+        text
+    })
 }
 
 /// What a query gives, once it gives anything.
