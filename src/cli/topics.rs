@@ -29,6 +29,7 @@ pub(super) const ALL: &[Topic] = &[
     Topic { name: "config", text: "" },
     Topic { name: "formats", text: FORMATS },
     Topic { name: "legacy", text: LEGACY },
+    Topic { name: "claude-rules", text: crate::domain::claude::rules::WORDS },
 ];
 
 /// Finds a topic by its name.

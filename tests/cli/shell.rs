@@ -25,6 +25,7 @@ fn help_comes_in_groups_and_topics() {
         ("help exit-codes", "    6  nothing to do"),
         ("help environment", "COORD_DIR"),
         ("help formats", "jsonl"),
+        ("help claude-rules", "The score is 90, 70, 50 or 30"),
         ("help work claim", "--lease"),
         ("work claim --help", "Examples:"),
         ("claim -h", "--wait"),

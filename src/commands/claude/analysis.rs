@@ -21,7 +21,7 @@ use crate::sys::signal::Stop;
 /// Ask Claude in which order the ready items should be done
 ///
 /// A small projection of the store is sent, never whole files. Without Claude the answer is made by
-/// fixed rules from the same data, and says so.
+/// fixed rules from the same data, and says so; `coord help claude-rules` tells them.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -36,7 +36,8 @@ pub(super) struct Priorities {
 /// Ask Claude who should do what; the plan can be applied
 ///
 /// Items and agents that are not in the store are dropped from the answer, and told. Nothing is
-/// changed: `coord work assign --plan FILE` does that.
+/// changed: `coord work assign --plan FILE` does that. Without Claude the plan is that of
+/// `coord work assign`; `coord help claude-rules` tells more.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -49,6 +50,8 @@ pub(super) struct Assign {
 }
 
 /// Ask Claude how the queue and its agents are doing
+///
+/// Without Claude the answer is made by fixed rules, and says so; `coord help claude-rules` tells them.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -61,6 +64,8 @@ pub(super) struct Health {
 }
 
 /// Ask Claude how teams are formed and used
+///
+/// Without Claude the answer is made by fixed rules, and says so; `coord help claude-rules` tells them.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -1,19 +1,7 @@
 //! The same questions answered without Claude, by fixed rules over the same data. The answers have
 //! the shape of the questions' schemas; the same data always give the same answer.
 //!
-//! - **Priorities**: ready items by their score; those with the same one in the order in which they
-//!   are claimed: by priority, then by age. The score is 90, 70, 50 or 30 by priority, plus 2 for every open item that waits for it (at most
-//!   10). An item for which 3 or more wait, and one that is older than a week, is proposed one step
-//!   more urgent, but not critical for its age alone. Bottlenecks are items that others wait for,
-//!   those with the most first, and items held by silent agents.
-//! - **Assignments**: the plan of `coord work assign` ([`crate::domain::work::route`]).
-//! - **Health**: 100 less 30 if items are ready and no agent is there that is not silent; 10 for each
-//!   silent agent that holds something (at most 30); 5 for each dead item (at most 20); 3 for each
-//!   failed one (at most 15); 10 if more than half of the open items are blocked; 10 if an item was
-//!   ready for more than a day. From 80 on it is healthy, from 50 on degraded, below critical.
-//! - **Team**: the utilisation of a team is what its agents hold of what they can take, silent ones
-//!   left out. A team with ready items and no agent needs one; one above 90 % is full, and one below
-//!   20 % can help.
+//! [`WORDS`] tells the rules to whoever asks.
 
 use serde_json::{Value, json};
 
@@ -21,6 +9,39 @@ use super::Facts;
 use super::Kind;
 use super::facts::Row;
 use crate::domain::work::route::Plan;
+
+/// The rules, for people: `coord help claude-rules`.
+pub const WORDS: &str = "\
+Where Claude does not answer, `coord claude` answers by these rules, from the same data that Claude would
+have been sent. Such an answer says so: a warning for people, `source: heuristic` and `degraded: true`
+for programs. The same data always give the same answer.
+
+priorities
+  Ready items by their score; those with the same one in the order in which they are claimed: by priority,
+  then by age. The score is 90, 70, 50 or 30 by priority, plus 2 for every open item that waits for it, at
+  most 10. An item for which 3 or more wait, and one that is older than a week, is proposed one step more
+  urgent, but not critical for its age alone. Bottlenecks are items that others wait for, those with the
+  most first, then items held by silent agents.
+
+assign
+  The plan of `coord work assign`: items one after the other, the most urgent first, then the oldest; each to
+  an agent that is not silent, has room, belongs to the item's team or to none, and can do what it asks for;
+  of those to the one whose specialisation is the item's type, then to one of its own team, then to the one
+  with the smallest load in proportion to its capacity.
+
+health
+  100, less 30 if items are ready and no agent is there that is not silent; 10 for each silent agent that
+  holds something, at most 30; 5 for each dead item, at most 20; 3 for each failed one, at most 15; 10 if
+  more than half of the open items are blocked; 10 if an item has been ready for a day or longer. From 80 on
+  it is healthy, from 50 on degraded, below critical.
+
+team
+  How far a team is used is what its agents hold of what they can take, silent ones left out. A team with
+  ready items and no agent needs one; one above 90 % is full, and one below 20 % can help.
+
+An agent is silent after `agent.silent-after` without a sign of life. At most 60 items of a state and 60
+agents are looked at; the answer tells how many items were left out.
+";
 
 /// A week.
 const OLD_H: u64 = 24 * 7;
