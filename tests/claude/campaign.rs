@@ -89,20 +89,22 @@ fn ten_thousand_calls_through_faults() {
         }
     });
     let by_api = by_api.into_inner();
+    let by_rule = CALLS - by_api;
     let most = most.into_inner();
     let calls: Vec<_> = home.claude().ledger().lines();
     let recovery = calls.iter().filter_map(|line| line.recovery_ms).max().unwrap_or(0);
     let failed = calls.iter().filter(|line| line.recovery_ms.is_some()).count();
     println!(
-        "{by_api} of {CALLS} by the service, {} attempts at most, {} requests, {failed} of the calls \
-         in the ledger met a fault, the slowest recovery took {recovery} ms, the slowest call {:?}",
+        "{by_api} of {CALLS} by the service, {by_rule} by rule, {} attempts at most, {} requests, \
+         {failed} of the calls in the ledger met a fault, the slowest recovery took {recovery} ms, the slowest call {:?}",
         most,
         server.count(),
         slowest.into_inner().unwrap(),
     );
     assert!(by_api * 1000 >= CALLS * 999, "{by_api}");
     assert!(most <= 5, "{most}");
-    // A machine that stands still adds to the program's own time: one in a thousand may be late by it.
+    // That the plan of every recovery ends within 5 s is proven in virtual time, next to the ladder.
+    // Here a machine that stands still adds to it: one in a thousand may be late by that.
     let late = calls.iter().filter(|line| line.recovery_ms.is_some_and(|ms| ms > 5_000)).count();
     assert!(late * 1000 <= failed, "{late} of {failed} recoveries took longer than 5 s");
     assert!(recovery <= 10_000, "{recovery}");

@@ -356,7 +356,8 @@ fn help() -> Vec<String> {
     lines.push(String::new());
     lines.extend([
         "Flags, before the command:".to_owned(),
-        "  --json, -q             For programs; the answer without words about it".to_owned(),
+        "  --json                 An answer for programs".to_owned(),
+        "  -q                     Nothing but what went wrong".to_owned(),
         "  --op-id ID             A name for this change: a repetition changes nothing".to_owned(),
         String::new(),
     ]);

@@ -178,7 +178,10 @@ fn health(facts: &Facts) -> Value {
     let (pending, blocked) = (count("pending"), count("blocked"));
     if pending > 0 && awake == 0 {
         lost += 30;
-        let text = format!("{pending} items are ready and no agent is there");
+        let text = match pending {
+            1 => "1 item is ready and no agent is there".to_owned(),
+            n => format!("{n} items are ready and no agent is there"),
+        };
         findings.push(finding("critical", "", &text, "start a worker: `coord agent run`"));
     }
     let gone: Vec<_> = facts.agents.iter().filter(|agent| agent.silent && agent.held > 0).collect();
@@ -217,8 +220,8 @@ fn health(facts: &Facts) -> Value {
         _ => "critical",
     };
     let summary = format!(
-        "{open} items open, {pending} of them ready; {} of {} not silent",
-        awake,
+        "{} open, {pending} of them ready; {awake} of {} not silent",
+        plural(usize::try_from(open).unwrap_or(usize::MAX), "item"),
         plural(facts.agents.len(), "agent")
     );
     json!({ "summary": summary, "score": score, "status": status, "findings": findings })
