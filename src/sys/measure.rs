@@ -176,6 +176,37 @@ fn wait_until_it_writes(
     Ok(None)
 }
 
+/// The kernel counts in hundredths of a second for programs, whatever it does inside.
+const TICKS: u64 = 100;
+
+/// Processor time that was used.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spent {
+    /// By this process.
+    pub own: Duration,
+    /// By programs that it started and that are gone.
+    pub children: Duration,
+}
+
+/// The processor time used so far; nothing where the kernel does not tell.
+#[must_use]
+pub fn spent() -> Option<Spent> {
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = text.rsplit_once(") ")?.1.split(' ').skip(11);
+    let mut time = || -> Option<Duration> {
+        let ticks: u64 = fields.next()?.parse().ok()?;
+        Some(Duration::from_millis(ticks * 1000 / TICKS))
+    };
+    let own = time()? + time()?;
+    Some(Spent { own, children: time()? + time()? })
+}
+
+/// The most memory that this process has had, in bytes.
+#[must_use]
+pub fn own_peak() -> Option<u64> {
+    status_kib(Path::new("/proc/self"), "VmHWM").ok()?.map(|kib| kib * 1024)
+}
+
 /// The processes that `parent` started and that are not gone, zombies included.
 #[must_use]
 pub fn children(parent: u32) -> Vec<u32> {
@@ -261,6 +292,16 @@ mod tests {
             .args(["-c", "x=$(head -c 20000000 /dev/zero | tr '\\0' x); echo ${#x}"]);
         let peak = peak_memory(&large, Duration::from_secs(20), &SystemClock).unwrap().unwrap();
         assert!(peak > 20_000_000, "{peak}");
+    }
+
+    #[test]
+    fn processor_time_of_programs_is_counted_once_they_are_gone() {
+        let before = spent().unwrap().children;
+        let busy = Program::new("/bin/sh")
+            .args(["-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"]);
+        run(&busy, &SystemClock).unwrap();
+        assert!(spent().unwrap().children > before);
+        assert!(own_peak().unwrap() > 100_000);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::targets::{Regression, Target, regressions};
 use super::yardstick::Yardstick;
 use crate::commands::{Context, Verb};
 use crate::error::Result;
-use crate::output::{Column, Screen, Shape, Table, View};
+use crate::output::{Column, Screen, Shape, Table, View, plural};
 use crate::sys::Scratch;
 use crate::sys::measure::load;
 
@@ -75,7 +75,7 @@ impl View for ColdReport {
     const SCHEMA: &'static str = "coord.bench.cold/v1";
 
     fn human(&self, out: &mut dyn io::Write, screen: Screen) -> io::Result<()> {
-        self.machine.human(self.rounds, out)?;
+        self.machine.human(&plural(self.rounds, "round"), out)?;
         writeln!(out, "\nStarts, microseconds:")?;
         let mut table = Table::new(vec![
             Column::new("COMMAND"),

@@ -1,16 +1,21 @@
 //! `coord bench`: figures of this program on this machine.
 
 pub(crate) mod bare;
+mod claude;
 mod cold;
+mod compare;
 mod contention;
 mod counters;
+mod latency;
 mod limit;
 mod report;
 mod rivals;
 mod rounds;
+mod server;
 mod stage;
 mod stats;
 mod store;
+mod swarm;
 mod targets;
 mod yardstick;
 
@@ -20,15 +25,21 @@ use std::path::Path;
 
 use clap::Command;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
+use self::compare::{Compared, Sampled, Verdict};
 use self::targets::{Regression, Target};
 use super::{Entry, verbs};
 use crate::error::{Error, Kind, Result};
 use crate::output::{View, plural};
 
 /// The verbs of `coord bench`.
-pub(super) const VERBS: &[Entry] =
-    &[Entry::verb::<store::Args>("store"), Entry::verb::<cold::Args>("cold")];
+pub(super) const VERBS: &[Entry] = &[
+    Entry::verb::<swarm::Args>("swarm"),
+    Entry::verb::<store::Args>("store"),
+    Entry::verb::<claude::Args>("claude"),
+    Entry::verb::<cold::Args>("cold"),
+];
 
 /// Adds them to the command.
 pub(super) fn build(command: Command) -> Command {
@@ -43,27 +54,60 @@ fn save<V: View>(file: &Path, view: &V) -> Result<()> {
     })
 }
 
-/// Reads the figures that an earlier run saved.
+/// Reads the targets that an earlier run saved.
 fn saved_targets(file: &Path) -> Result<Vec<Target>> {
-    #[derive(Deserialize)]
-    struct Saved {
-        data: Data,
-    }
     #[derive(Deserialize)]
     struct Data {
         targets: Vec<Target>,
+    }
+    saved(file).map(|data: Data| data.targets)
+}
+
+/// Reads the figures in slices that an earlier run saved under the same conditions.
+fn saved_figures(file: &Path, conditions: &str) -> Result<Vec<Sampled>> {
+    #[derive(Deserialize)]
+    struct Data {
+        conditions: String,
+        figures: Vec<Sampled>,
+    }
+    let data: Data = saved(file)?;
+    if data.conditions == conditions {
+        return Ok(data.figures);
+    }
+    let file = file.display();
+    Err(Error::new(Kind::User, format!("`{file}` was measured with {}", data.conditions))
+        .hint(format!("this run would be with {conditions}: measure both alike")))
+}
+
+/// Reads what an earlier run saved.
+fn saved<T: DeserializeOwned>(file: &Path) -> Result<T> {
+    #[derive(Deserialize)]
+    struct Saved<T> {
+        data: T,
     }
     let text = std::fs::read(file).map_err(|e| {
         Error::new(Kind::User, format!("cannot read `{}`", file.display()))
             .caused_by(e)
             .hint("make it with `--save`, by the same command")
     })?;
-    let saved: Saved = serde_json::from_slice(&text).map_err(|e| {
+    let saved: Saved<T> = serde_json::from_slice(&text).map_err(|e| {
         Error::new(Kind::User, format!("`{}` does not hold saved figures", file.display()))
             .caused_by(e)
             .hint("make it with `--save`, by the same command")
     })?;
-    Ok(saved.data.targets)
+    Ok(saved.data)
+}
+
+/// Whether something has become worse than in an earlier run: the answer has been given already.
+fn differences(compared: &[Compared]) -> Result<()> {
+    let worse: Vec<_> = compared.iter().filter(|c| c.verdict == Verdict::Worse).collect();
+    if worse.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = worse.iter().map(|c| c.name.as_str()).collect();
+    let message = format!("worse than the baseline: `{}`", names.join("`, `"));
+    Err(Error::new(Kind::Problems, message)
+        .hint("measure again on a quiet machine, or allow more with `--tolerance`"))
 }
 
 /// Whether the figures are as they should be: the answer has been given already.

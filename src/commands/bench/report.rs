@@ -6,12 +6,13 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::compare::Compared;
 use super::stage::failed;
 use super::stats::Times;
 use super::targets::{Bound, Regression, Target};
 use super::yardstick::Yardstick;
 use crate::error::Result;
-use crate::output::{Column, Screen, Table, View};
+use crate::output::{Column, Screen, Table, View, plural};
 use crate::sys::measure::{file_system, kernel};
 
 /// What was measured, and on what.
@@ -61,10 +62,10 @@ impl Machine {
     }
 
     /// A line about it.
-    pub(super) fn human(&self, rounds: u64, out: &mut dyn io::Write) -> io::Result<()> {
+    pub(super) fn human(&self, what: &str, out: &mut dyn io::Write) -> io::Result<()> {
         writeln!(
             out,
-            "coord {} ({}, {} {}{}) on {} cores, Linux {}, {}; {rounds} rounds",
+            "coord {} ({}, {} {}{}) on {} cores, Linux {}, {}; {what}",
             self.version,
             if self.optimised { "optimised" } else { "NOT optimised: figures mean little" },
             self.arch,
@@ -154,7 +155,7 @@ impl View for StoreReport {
     const SCHEMA: &'static str = "coord.bench.store/v1";
 
     fn human(&self, out: &mut dyn io::Write, screen: Screen) -> io::Result<()> {
-        self.machine.human(self.rounds, out)?;
+        self.machine.human(&plural(self.rounds, "round"), out)?;
         self.operations(out, screen)?;
         self.crowds(out, screen)?;
         self.rebuilds(out, screen)?;
@@ -295,6 +296,39 @@ pub(super) fn targets(
         writeln!(out, "worse than before: {}: {} -> {} ({worse:.0} %)", r.name, r.before, r.now)?;
     }
     Ok(())
+}
+
+/// Shows what became of the figures of an earlier run.
+pub(super) fn compared(
+    compared: &[Compared],
+    out: &mut dyn io::Write,
+    screen: Screen,
+) -> io::Result<()> {
+    if compared.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nAgainst the baseline:")?;
+    let mut table = Table::new(vec![
+        Column::new("NAME"),
+        Column::new("BEFORE").right(),
+        Column::new("NOW").right(),
+        Column::new("UNIT"),
+        Column::new("X").right(),
+        Column::new("95 % BETWEEN").right(),
+        Column::new("VERDICT"),
+    ]);
+    for c in compared {
+        table.row([
+            c.name.clone(),
+            c.before.to_string(),
+            c.now.to_string(),
+            c.unit.clone(),
+            format!("{:.2}", c.ratio),
+            format!("{:.2} and {:.2}", c.ratio_low, c.ratio_high),
+            c.verdict.as_str().to_owned(),
+        ]);
+    }
+    table.write(out, screen)
 }
 
 fn ratio(value: Option<f64>) -> String {

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::Store;
 use crate::store::files::{FileStore, Options};
 use crate::sys::measure::{Program, Run};
-use crate::sys::{Clock, Ids};
+use crate::sys::{Clock, Env, Ids};
 
 /// Who works in the measured stores.
 pub(super) const AGENT: &str = "nova";
@@ -115,6 +115,16 @@ impl Coord {
             .env("HOME", dir.as_os_str())
             .env("PATH", "/usr/bin:/bin");
         Self { program, dir: dir.to_owned() }
+    }
+
+    /// With the bugs that a test has planted, to prove that they would be found.
+    pub(super) fn spoilt(mut self, env: &Env) -> Self {
+        if cfg!(feature = "test-hooks")
+            && let Some(bugs) = env.get("COORD_TEST_PLANT")
+        {
+            self.program = self.program.env("COORD_TEST_PLANT", bugs);
+        }
+        self
     }
 
     /// The whole command line program.

@@ -138,7 +138,7 @@ pub const ALL: [Behaviour; 45] = [
     row(
         32,
         "bench",
-        &["bench store", "bench cold"],
+        &["bench swarm", "bench store", "bench claude", "bench cold"],
         &[],
         "measure this program on this machine, against a baseline",
     ),
