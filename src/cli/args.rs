@@ -138,8 +138,32 @@ pub(super) fn understand(argv: &[OsString]) -> Result<Parsed, clap::Error> {
     }
 }
 
+/// The command line with the verb that is meant where a noun stands alone, such as `backup create` for
+/// `backup`; nothing if no verb is missing.
+fn completed(argv: &[OsString]) -> Option<Vec<OsString>> {
+    const WITH_VALUE: [&str; 5] = ["--dir", "--format", "--color", "--lock-timeout", "--op-id"];
+    let word = |at: usize| argv.get(at).and_then(|word| word.to_str());
+    let mut at = 1;
+    while let Some(flag) = word(at).filter(|word| word.starts_with('-')) {
+        at += if WITH_VALUE.contains(&flag) { 2 } else { 1 };
+    }
+    let noun = NOUNS.iter().find(|entry| Some(entry.name) == word(at))?;
+    let (usual, Then::Noun(verbs, _)) = (noun.usual?, noun.then) else { return None };
+    let rest = argv.iter().skip(at + 1).map_while(|word| word.to_str());
+    for word in rest.take_while(|word| *word != "--") {
+        if ["-h", "--help"].contains(&word) || verbs.iter().any(|verb| verb.name == word) {
+            return None;
+        }
+    }
+    let mut all = argv.to_vec();
+    all.insert(at + 1, usual.into());
+    Some(all)
+}
+
 /// Understands a command line by the tree.
 pub(super) fn parse(argv: &[OsString]) -> Result<Parsed, clap::Error> {
+    let whole = completed(argv);
+    let argv = whole.as_deref().unwrap_or(argv);
     // Errors and help show other branches too, and take no part in what must be quick.
     let quick = narrow(argv).and_then(|tree| tree.try_get_matches_from(argv).ok());
     let matches = match quick {

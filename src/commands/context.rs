@@ -205,6 +205,15 @@ impl Context {
         Box::new(store)
     }
 
+    /// Lets go of the store: another one is put in its place, and whoever needs it opens that.
+    pub(crate) fn forget_store(&mut self) {
+        if let Some(mut store) = self.store.take() {
+            for note in store.notes() {
+                self.ui.warning(&note);
+            }
+        }
+    }
+
     fn opened(&mut self) -> Result<&mut dyn Store> {
         match &mut self.store {
             Some(store) => Ok(store.as_mut()),
@@ -261,7 +270,11 @@ impl Context {
         let op = self.last_op.borrow();
         match op.as_ref() {
             // These have an operation as well, but change nothing that would be asked for again.
-            Some(_) if matches!(self.command.as_str(), "verify" | "lock list") => error,
+            Some(_)
+                if matches!(self.command.as_str(), "verify" | "lock list" | "backup verify") =>
+            {
+                error
+            }
             Some(op) if error.is_lost_answer() && !error.is_broken_pipe() => {
                 let flag = match self.flags_behind {
                     Some(program) => format!("{program} --op-id {} …", op.id),

@@ -53,6 +53,8 @@ pub(crate) fn from_store(error: store::Error) -> Error {
         }
         E::Insecure { .. } => Error::new(Kind::External, message)
             .hint("if you trust it all the same, say `--trust-dir`"),
+        E::Replaced { .. } => Error::new(Kind::Conflict, message)
+            .hint("nothing was changed; run the command again on the new one"),
         E::Full { .. } => Error::new(Kind::External, message)
             .hint("start a fresh store in another directory with `--dir`"),
         E::Io { what, source } => {

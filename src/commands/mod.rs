@@ -1,6 +1,7 @@
 //! One folder per noun, one file per verb: arguments in, a view out; the rules are not here.
 
 pub(crate) mod agent;
+mod backup;
 pub(crate) mod bench;
 mod claude;
 pub(crate) mod compat;
@@ -18,6 +19,7 @@ mod init;
 mod lock;
 mod observed;
 mod record;
+mod restore;
 mod scripts;
 mod selftest;
 mod status;
@@ -58,6 +60,14 @@ pub(crate) const NOUNS: &[Entry] = &[
     Entry::noun("config", "See and change the settings", config::VERBS, config::build),
     Entry::verb::<import::Args>("import"),
     Entry::verb::<verify::Args>("verify"),
+    Entry::noun(
+        "backup",
+        "Save the store, and list, check and prune what was saved",
+        backup::VERBS,
+        backup::build,
+    )
+    .usually("create"),
+    Entry::verb::<restore::Args>("restore"),
     Entry::verb::<health::Args>("health"),
     Entry::verb::<health::DoctorArgs>("doctor"),
     Entry::noun("telemetry", "Sum up what commands did", telemetry::VERBS, telemetry::build),
@@ -84,4 +94,17 @@ pub(crate) fn entry(command: &str) -> Option<&'static Entry> {
 /// Whether this version has a command.
 pub(crate) fn is_here(command: &str) -> bool {
     entry(command).is_some()
+}
+
+/// Goes on only if a person agrees: an error says that nobody could be asked, or that the answer was no.
+pub(crate) fn agreed(cx: &mut Context, question: &str) -> crate::error::Result<()> {
+    use crate::error::{Error, Kind};
+    match cx.ui.ask(question)? {
+        Some(true) => Ok(()),
+        Some(false) => Err(Error::new(Kind::User, "nothing was changed, as you said")),
+        None => Err(Error::new(Kind::Usage, "this needs a confirmation, and nobody can be asked")
+            .hint(
+                "`--yes` confirms it, `--dry-run` shows what would be done; nothing was changed",
+            )),
+    }
 }

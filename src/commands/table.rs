@@ -29,6 +29,8 @@ pub(crate) struct Entry {
     pub(crate) views: &'static [Shape],
     build: fn(Command) -> Command,
     hidden: bool,
+    /// The verb of a noun that is meant when none is typed.
+    pub(crate) usual: Option<&'static str>,
 }
 
 /// What comes behind a word.
@@ -49,6 +51,7 @@ impl Entry {
             views: V::VIEWS,
             build: V::augment_args,
             hidden: false,
+            usual: None,
         }
     }
 
@@ -60,7 +63,12 @@ impl Entry {
         verbs: &'static [Self],
         build: fn(Command) -> Command,
     ) -> Self {
-        Self { name, then: Then::Noun(verbs, about), views: &[], build, hidden: false }
+        Self { name, then: Then::Noun(verbs, about), views: &[], build, hidden: false, usual: None }
+    }
+
+    /// The same, with a verb that is meant when none is typed.
+    pub(crate) const fn usually(self, verb: &'static str) -> Self {
+        Self { usual: Some(verb), ..self }
     }
 
     /// The same, left out of the lists of commands: for those who package or extend the program.

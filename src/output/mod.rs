@@ -3,6 +3,7 @@
 pub mod chart;
 mod plural;
 mod progress;
+mod prompt;
 mod sanitise;
 mod schema;
 pub mod style;

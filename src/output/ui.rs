@@ -261,6 +261,11 @@ impl Ui {
         self.say(&serde_json::to_string(message).unwrap_or_default());
     }
 
+    /// Says something behind which an answer is to be typed.
+    pub(super) fn say_without_end(&mut self, message: &str) -> io::Result<()> {
+        write!(self.err, "{message}").and_then(|()| self.err.flush())
+    }
+
     /// Standard error may be closed or full; there is nowhere left to say so.
     fn say(&mut self, message: &str) {
         let _ = writeln!(self.err, "{message}").and_then(|()| self.err.flush());

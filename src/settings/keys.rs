@@ -121,6 +121,12 @@ table! {
     TELEMETRY_KEEP "COORD_TELEMETRY_KEEP" "telemetry.keep",
         Form::Duration, "30d", May,
         "how long telemetry is kept that was put aside";
+    BACKUP_DIR "COORD_BACKUP_DIR" "backup.dir",
+        Form::Path, "", Never,
+        "where backups go; else a directory of each store's own in the user's state";
+    BACKUP_KEEP "COORD_BACKUP_KEEP" "backup.keep",
+        Form::Number(1, 1_000_000), "", Never,
+        "how many of the newest backups `backup prune` and `cleanup` leave";
     CLAUDE_BACKEND "COORD_CLAUDE_BACKEND" "claude.backend",
         Form::Choice(&["auto", "api", "cli"]), "auto", Never,
         "who is asked: the API if there is a key, else the `claude` program; or just one of them";

@@ -110,6 +110,12 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// Another directory has its place now, such as a backup that was restored meanwhile.
+    #[error("another store was put in the place of `{}`", dir.display())]
+    Replaced {
+        /// Where.
+        dir: PathBuf,
+    },
     /// It cannot grow further.
     #[error("the store is full: it holds {limit} items over its whole life")]
     Full {

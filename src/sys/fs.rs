@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, chmodat, fchmod, fstat,
-    fstatfs, fsync, mkdirat, openat, openat2, renameat, statat, statx, unlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags, chmodat, fchmod,
+    fstat, fstatfs, fsync, mkdirat, openat, openat2, renameat, renameat_with, statat, statx,
+    unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -72,6 +73,15 @@ pub enum Access {
     AppendCreate,
     /// For reading and writing, emptied or made.
     Truncate,
+}
+
+/// What a directory or a file takes the place of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Exchange {
+    /// Something that has the name now, and gets the other's.
+    Both,
+    /// Nothing: the name must be free.
+    IntoNothing,
 }
 
 /// File systems on which locks and durability are not what they are on a local disk.
@@ -215,6 +225,32 @@ impl Dir {
     /// Gives a file in this directory another name here or in `to`; what had it is replaced.
     pub fn rename(&self, from: &str, to: &Self, name: &str) -> io::Result<()> {
         Ok(renameat(&self.fd, from, &to.fd, name)?)
+    }
+
+    /// Gives two names in this directory to each other's files or directories, or one of them a name
+    /// that nobody has, in one step.
+    pub fn exchange(&self, from: &str, name: &str, how: Exchange) -> io::Result<()> {
+        let flags = match how {
+            Exchange::Both => RenameFlags::EXCHANGE,
+            Exchange::IntoNothing => RenameFlags::NOREPLACE,
+        };
+        match renameat_with(&self.fd, from, &self.fd, name, flags) {
+            // Some file systems know no such flag; then it takes two steps.
+            Err(Errno::INVAL | Errno::NOSYS) if how == Exchange::IntoNothing => {
+                if self.has(name) {
+                    return Err(Errno::EXIST.into());
+                }
+                self.rename(from, self, name)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Whether this directory still has the path by which it was opened.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        let named = statat(CWD, &self.path, AtFlags::empty());
+        matches!((named, fstat(&self.fd)), (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
     }
 
     /// Removes a file; one that is not there is no failure.

@@ -84,6 +84,16 @@ pub struct Sum {
 /// How much of a file is looked at before the rest is read.
 const HEAD: usize = 8192;
 
+/// Opens a plain file for reading, through a link if there is one; a pipe does not hold us up.
+pub fn open_plain(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = open(path, flags, Mode::empty())?;
+    if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
+        return Err(io::Error::other("it is not a plain file"));
+    }
+    Ok(file.into())
+}
+
 impl Text {
     /// Opens a plain file; a link, or what has become something else meanwhile, is an error.
     pub fn open(path: &Path) -> io::Result<Self> {

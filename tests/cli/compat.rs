@@ -210,8 +210,8 @@ const WORDS: &[(&str, &str, i32, &str)] = &[
     ("webhook", "", 1, "`webhook`"),
     ("api", "", 1, "`api`"),
     ("sync", "", 0, "the old files hold"),
-    ("backup", "", 1, "`backup`"),
-    ("restore", "", 1, "`restore`"),
+    ("backup", "", 0, "read back and compared"),
+    ("restore", "", 1, "the archive is missing"),
     ("optimize", "", 0, "Nothing has to be archived"),
     ("help", "", 0, "Usage: coordination_helper.sh <command> [args...]"),
 ];

@@ -5,6 +5,7 @@
 
 mod agent;
 mod agent_run;
+mod backup;
 mod bench;
 mod compat;
 mod complete;

@@ -91,6 +91,10 @@ const LINES: &[&str] = &[
 
 /// Schemas whose answers take long to make, or come on standard error; other tests see them.
 const ELSEWHERE: &[&str] = &[
+    "coord.backup.create/v1",
+    "coord.backup.list/v1",
+    "coord.backup.prune/v1",
+    "coord.backup.verify/v1",
     "coord.bench.cold/v1",
     "coord.bench.store/v1",
     "coord.demo/v1",
@@ -110,6 +114,7 @@ const ELSEWHERE: &[&str] = &[
     "coord.claude.stream/v1",
     "coord.claude.team/v1",
     "coord.import/v1",
+    "coord.restore/v1",
     "coord.warning/v1",
 ];
 

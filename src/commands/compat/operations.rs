@@ -1,6 +1,8 @@
 //! Names that the old program had, or promised, for running the system. What the store knows is
 //! answered; what this program does not do is refused, with what to use instead.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::facts::Facts;
@@ -34,8 +36,6 @@ pub(super) fn refusal(spelling: &Spelling, word: &str) -> Option<Error> {
             "nobody is told of events; read them with `logs`, or wait with `coord claim --wait`"
         }
         "api" => "programs use the commands themselves: each has `--json`",
-        "backup" => "stop writers and copy the state directory; `environment` tells where it is",
-        "restore" => "`coord import DIR` takes over a directory of the old system",
         _ => return None,
     };
     if is_there(spelling.now) && spelling.now != "coord swarm run" {
@@ -57,6 +57,8 @@ pub(super) fn run(cx: &mut Context, name: &str, rest: &[&str]) -> Result<Reply> 
         "config" => config(cx),
         "sync" => sync(cx),
         "optimize" => optimize(cx),
+        "backup" => backup(cx, rest),
+        "restore" => restore(cx, rest),
         other => Err(Error::new(Kind::Bug, format!("nobody answers `{other}`"))),
     }
 }
@@ -254,4 +256,40 @@ fn optimize(cx: &mut Context) -> Result<Reply> {
         "   The log is sealed by itself when most of it is superseded".to_owned(),
     ];
     Ok(Reply::new(lines, about))
+}
+
+fn backup(cx: &mut Context, rest: &[&str]) -> Result<Reply> {
+    let made = crate::commands::backup::take(cx, given(rest, 0).map(Path::new))?;
+    let mut lines = heading("💾 BACKUP");
+    lines.push(format!("  ✅ {}", made.path));
+    lines.push(format!(
+        "  📋 {} at write {}, read back and compared",
+        plural(made.items, "item"),
+        made.n
+    ));
+    let data = serde_json::to_value(&made).unwrap_or_default();
+    Ok(Reply::new(lines, data))
+}
+
+fn restore(cx: &mut Context, rest: &[&str]) -> Result<Reply> {
+    let (yes, words): (Vec<&str>, Vec<&str>) = rest.iter().partition(|word| **word == "--yes");
+    let Some(archive) = given(&words, 0) else {
+        let error = Error::new(Kind::User, "the archive is missing");
+        return Err(error.hint("`coord backup list` shows the backups of this store"));
+    };
+    let asked = crate::commands::restore::Asked {
+        archive: archive.into(),
+        dry_run: false,
+        yes: !yes.is_empty(),
+        force: false,
+        by: None,
+    };
+    let restored = crate::commands::restore::put(cx, &asked)?;
+    let mut lines = heading("♻️ RESTORE");
+    lines.push(format!("  ✅ {} as of {}", plural(restored.items, "item"), restored.at));
+    if let Some(aside) = &restored.aside {
+        lines.push(format!("  📁 the old state lies in {aside}"));
+    }
+    let data = serde_json::to_value(&restored).unwrap_or_default();
+    Ok(Reply::new(lines, data).agents())
 }

@@ -263,8 +263,8 @@ pub const COMMANDS: &[Spelling] = &[
     row(Operations, &["alerts"], "", "coord alert check", "Evaluate alert rules"),
     row(Operations, &["webhook"], "", "coord serve", "Tell others of events"),
     row(Operations, &["api"], "", "coord serve", "Serve the store over HTTP"),
-    row(Operations, &["backup"], "", "coord backup", "Take a snapshot"),
-    row(Operations, &["restore"], "", "coord restore", "Load a snapshot"),
+    row(Operations, &["backup"], "[directory]", "coord backup", "Take a snapshot"),
+    row(Operations, &["restore"], "<archive> [--yes]", "coord restore", "Load a snapshot"),
     row(Operations, &["help"], "", "coord help", "This list"),
 ];
 

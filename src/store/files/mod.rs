@@ -51,6 +51,9 @@
 //! the last two.
 
 mod agents;
+mod backup;
+#[cfg(test)]
+mod backup_tests;
 mod beginning;
 mod bits;
 mod cells;
@@ -68,6 +71,7 @@ mod read;
 mod rebuild;
 mod record;
 mod removed;
+pub mod restore;
 mod rows;
 mod session;
 #[cfg(test)]
@@ -82,6 +86,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+pub use backup::Picture;
 
 use super::{
     Acquired, Added, Changed, Claimed, Event, Lock, Removed, Result, Store, Summary, TeamSummary,

@@ -88,6 +88,10 @@ impl<'a> Session<'a> {
         // A lease must not begin before its agent could have it.
         let now = match lock.waited {
             Some(time) => {
+                if !store.dir.is_in_place() {
+                    let dir = store.dir.path().to_owned();
+                    return Err(Error::Replaced { dir });
+                }
                 store.waited.set(store.waited.get() + time);
                 store.stamp()
             }
