@@ -166,7 +166,7 @@ mod tests {
 
     /// What the road map has for later versions.
     const PLANNED: &str = "daemon run, claude priorities, claude assign, claude health, claude team, \
-        claude stream, claude ask, claude check, scrum plan, scrum sync, scrum review, trace show, \
+        claude stream, claude ask, claude check, scrum plan, scrum sync, scrum review, \
         telemetry report, dashboard, serve, compat, alert check, health, doctor, selftest, kpi report, env, \
         config show, stack up, deploy run, deploy rollback, cluster, worktree create, cleanup, \
         backup, restore, spr compress, spr decompress, scripts audit";

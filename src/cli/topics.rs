@@ -93,6 +93,11 @@ Environment
                      set by `coord lock run` for its program
   TRACEPARENT        the trace and the operation that a command is a part of (W3C Trace Context); set
                      by `coord agent run` and `coord lock run` for their programs
+  OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
+                     where `coord trace export` sends to; nothing is sent unless it is typed. Besides
+                     OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_TIMEOUT,
+                     OTEL_EXPORTER_OTLP_CERTIFICATE, OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_SERVICE_NAME,
+                     OTEL_RESOURCE_ATTRIBUTES
   NO_COLOR           if set, no colour
   CLICOLOR_FORCE     if set and not 0, colour even where there is no terminal
   COLUMNS            the width of the terminal

@@ -1,3 +1,6 @@
 //! Adapters to others. Nothing here runs before a command asks for it: no runtime, no TLS, no thread.
 
+mod backoff;
 pub mod claude;
+mod http;
+pub mod otlp;

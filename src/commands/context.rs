@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::record::{About, Step};
 use super::{from_store, identity};
+use crate::client::claude::Attempt;
 use crate::domain::name::{AgentId, OpId};
 use crate::domain::time::Stamp;
 use crate::domain::work::Op;
@@ -75,6 +76,8 @@ pub(crate) struct Context {
     pub(super) started: (DateTime<Utc>, Duration),
     pub(super) step: Option<Step>,
     pub(super) about: Option<About>,
+    /// Attempts to ask Claude that are not noted yet.
+    pub(super) attempts: Vec<Attempt>,
     /// The state directory, open.
     pub(super) dir: Option<Arc<Dir>>,
     /// How long was waited for others.
@@ -113,6 +116,7 @@ impl Context {
             started,
             step: None,
             about: None,
+            attempts: Vec::new(),
             dir: None,
             waited: Duration::ZERO,
             took: None,

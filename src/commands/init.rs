@@ -79,6 +79,7 @@ const IGNORED: &[&str] = &[
     "/.mirror*",
     "/ops*.jsonl",
     "/spans*.jsonl",
+    "/export.*",
     "/work_claims.json",
     "/agent_status.json",
     "/coordination_log.json",

@@ -26,6 +26,7 @@ mod status;
 mod swarm;
 mod table;
 mod telemetry;
+mod trace;
 mod util;
 mod values;
 mod verify;
@@ -54,6 +55,7 @@ pub(crate) const NOUNS: &[Entry] = &[
         claude::VERBS,
         claude::build,
     ),
+    Entry::noun("trace", "See and export what was done, as traces", trace::VERBS, trace::build),
     Entry::noun("lock", "Hold a named lock around any program", lock::VERBS, lock::build),
     Entry::verb::<init::Args>("init"),
     Entry::verb::<env::Args>("env"),

@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 
 use super::Context;
 use super::guard::Over;
+use crate::client::claude::Attempt;
 use crate::domain::telemetry::{Operation, Outcome};
-use crate::domain::trace::{self, Parent, SpanId, TraceId, parse_parent, trace_of_text};
+use crate::domain::trace::{self, Parent, Span, SpanId, TraceId, parse_parent, trace_of_text};
 use crate::domain::work::Item;
 use crate::error::{Error, Kind};
 use crate::settings::{Settings, keys};
@@ -19,8 +20,9 @@ use crate::sys::{Clock, Env, Ids, usage};
 /// Shorter operations are not asked for their memory: asking takes longer than they should.
 const BRIEF: Duration = Duration::from_millis(5);
 
-/// Commands that promise to leave everything as it is.
-const SILENT: &[&str] = &["config ", "doctor", "env", "health", "util "];
+/// Commands that promise to leave everything as it is, and those that show what was noted: each look at it
+/// would add to it.
+const SILENT: &[&str] = &["config ", "doctor", "env", "health", "trace ", "util "];
 
 /// The variables of the old programs that name a trace, in the order in which they looked.
 pub(crate) const OLD_TRACES: [&str; 4] =
@@ -44,6 +46,11 @@ impl Here {
         let trace = TraceId::from_bits(ids.bits(), ids.bits());
         let span = SpanId::from_bits(ids.bits());
         Self { trace, span, parent: None, told: false, remote: false }
+    }
+
+    /// The trace that the surroundings named, if they did.
+    pub(crate) fn told(self) -> Option<TraceId> {
+        self.told.then_some(self.trace)
     }
 
     /// A part of it.
@@ -251,6 +258,7 @@ impl Context {
         if SILENT.iter().any(|silent| self.command.starts_with(silent)) {
             return;
         }
+        self.flush_attempts();
         let Some(sink) = self.sink() else { return };
         let step = self.step();
         let mut op = step.operation(canonical(&self.command), outcome(error), self.clock.as_ref());
@@ -327,5 +335,62 @@ impl Context {
         span.attributes =
             attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let _ = journal::span(&sink.dir, &span, sink.limits);
+    }
+
+    /// Notes the attempts of a call to Claude as parts of this command: who was asked, how it ended and
+    /// what it used; never a word of what was asked or answered.
+    pub(crate) fn record_attempts(&mut self, attempts: &[Attempt]) {
+        self.attempts.extend_from_slice(attempts);
+        // Another command may yet learn which item it is about, and so which trace it is a part of.
+        if self.command.starts_with("claude ") {
+            self.flush_attempts();
+        }
+    }
+
+    fn flush_attempts(&mut self) {
+        let attempts = std::mem::take(&mut self.attempts);
+        let Some(sink) = self.sink().filter(|_| !attempts.is_empty()) else { return };
+        let here = self.here();
+        for attempt in &attempts {
+            let below = here.below(self.ids.as_ref());
+            let span = attempt_span(attempt, below);
+            let _ = journal::span(&sink.dir, &span, sink.limits);
+        }
+    }
+}
+
+/// An attempt as a span, by the names that OpenTelemetry has for calls to language models.
+fn attempt_span(attempt: &Attempt, here: Here) -> Span {
+    let failed = attempt.outcome != "ok";
+    let usage = attempt.exact.usage;
+    let wait = Some(attempt.wait_ms).filter(|ms| *ms > 0);
+    let attributes: [(&str, Option<serde_json::Value>); 10] = [
+        ("gen_ai.operation.name", Some("chat".into())),
+        ("gen_ai.provider.name", Some("anthropic".into())),
+        ("gen_ai.request.model", Some(attempt.model.as_str().into())),
+        ("gen_ai.usage.input_tokens", usage.map(|usage| usage.total_input().into())),
+        ("gen_ai.usage.output_tokens", usage.map(|usage| usage.output_tokens.into())),
+        ("http.response.status_code", attempt.status.map(Into::into)),
+        ("error.type", failed.then(|| attempt.outcome.as_str().into())),
+        ("coord.claude.backend", Some(attempt.backend.as_str().into())),
+        ("coord.claude.request_id", attempt.request_id.as_deref().map(Into::into)),
+        ("coord.claude.wait_ms", wait.map(Into::into)),
+    ];
+    Span {
+        trace_id: here.trace,
+        span_id: here.span,
+        parent_span_id: here.parent,
+        remote_parent: false,
+        name: format!("chat {}", attempt.model),
+        kind: trace::Kind::Client,
+        start: attempt.exact.at,
+        duration_us: attempt.exact.duration_us,
+        outcome: if failed { trace::Outcome::Error } else { trace::Outcome::Ok },
+        message: failed.then(|| attempt.outcome.clone()),
+        service: None,
+        attributes: attributes
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect(),
     }
 }

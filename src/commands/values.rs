@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::domain::time::{Moment, parse_moment};
 use crate::domain::work::{Priority, Sort, State};
 
 /// One of the priorities.
@@ -74,4 +75,9 @@ pub(crate) fn count(text: &str) -> Result<usize, &'static str> {
     let all_digits = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
     let number = all_digits.then(|| text.parse().ok()).flatten();
     number.filter(|n| *n > 0).ok_or("expected a whole number above 0")
+}
+
+/// A length of time before now, a date, or a moment.
+pub(crate) fn moment(text: &str) -> Result<Moment, &'static str> {
+    parse_moment(text)
 }

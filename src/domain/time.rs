@@ -143,6 +143,38 @@ fn bounded(ms: Option<u64>) -> Result<Duration, DurationError> {
         .ok_or(DurationError::TooLong)
 }
 
+/// A moment as a person names it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Moment {
+    /// So long before now.
+    Ago(Duration),
+    /// Exactly then.
+    At(DateTime<Utc>),
+}
+
+impl Moment {
+    /// When that is.
+    #[must_use]
+    pub fn when(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Self::Ago(time) => now - time,
+            Self::At(time) => time,
+        }
+    }
+}
+
+/// Reads a length of time before now (`2h`), a date (`2026-11-20`, its beginning in UTC), or RFC 3339.
+pub fn parse_moment(text: &str) -> Result<Moment, &'static str> {
+    let text = text.trim();
+    if let Ok(time) = parse_duration(text) {
+        return Ok(Moment::Ago(time));
+    }
+    let date = || Some(text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0)?.and_utc());
+    parse_rfc3339(text).or_else(date).map(Moment::At).ok_or(
+        "expected a length of time before now, such as `2h`, a date, or a time in RFC 3339 such as `2026-11-20T08:00:00Z`",
+    )
+}
+
 /// A text for a length of time in its two largest units: `45s`, `2m 5s`, `3h 20m`, `4d 1h`.
 #[must_use]
 pub fn human_duration(time: Duration) -> String {
@@ -196,6 +228,21 @@ mod tests {
         }
         assert_eq!(parse_duration("99999999999999999999d"), Err(DurationError::TooLong));
         assert_eq!(parse_duration("99999999999"), Err(DurationError::TooLong));
+    }
+
+    #[test]
+    fn moments() {
+        let now = parse_rfc3339("2026-11-26T12:00:00Z").unwrap();
+        for (text, when) in [
+            ("2h", "2026-11-26T10:00:00.000000Z"),
+            ("2026-11-20", "2026-11-20T00:00:00.000000Z"),
+            ("2026-11-20T08:00:00+02:00", "2026-11-20T06:00:00.000000Z"),
+        ] {
+            assert_eq!(rfc3339(parse_moment(text).unwrap().when(now)), when, "{text}");
+        }
+        for text in ["", "yesterday", "2026-13-01", "-2h", "2026-11-20T25:00:00Z"] {
+            assert!(parse_moment(text).is_err(), "{text}");
+        }
     }
 
     #[test]

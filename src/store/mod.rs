@@ -18,6 +18,7 @@ pub mod archive;
 #[cfg(test)]
 mod conformance;
 mod error;
+pub mod exported;
 mod failure;
 mod fields;
 pub mod files;

@@ -384,29 +384,66 @@ fn open_error(path: &Path, e: Errno) -> OpenError {
 /// whole. A link is followed, the mode of the old file is kept, directories are made.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
-    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
-    let mut temp = std::ffi::OsString::from(".");
-    temp.push(name);
-    temp.push(format!(".{}", std::process::id()));
-    let temp = parent.join(temp);
-    let options = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).clone();
-    let mut file = options.open(&temp)?;
-    // An odd umask may have taken from the mode what we need ourselves.
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    let mode = path.metadata().map_or(private, |old| old.permissions());
-    let written = file
-        .write_all(bytes)
-        .and_then(|()| file.set_permissions(mode))
-        .and_then(|()| file.sync_all())
-        .and_then(|()| Ok(renameat(CWD, &temp, CWD, &path)?));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&temp);
+    let mut file = Replacement::of(path)?;
+    file.write_all(bytes)?;
+    file.commit()
+}
+
+/// What will replace one of the user's own files, piece by piece, as [`replace_file`] does. Dropped
+/// before it is whole, it leaves nothing behind.
+#[derive(Debug)]
+pub struct Replacement {
+    file: File,
+    temp: PathBuf,
+    path: PathBuf,
+    parent: PathBuf,
+}
+
+impl Replacement {
+    /// Begins.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        let mut temp = std::ffi::OsString::from(".");
+        temp.push(name);
+        temp.push(format!(".{}", std::process::id()));
+        let temp = parent.join(temp);
+        let options = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).clone();
+        let file = options.open(&temp)?;
+        let parent = parent.to_owned();
+        Ok(Self { file, temp, path, parent })
     }
-    File::open(parent).and_then(|parent| parent.sync_all()).and(written)
+
+    /// Puts it in its place. When it returns it is durable.
+    pub fn commit(self) -> io::Result<()> {
+        // An odd umask may have taken from the mode what we need ourselves.
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        let mode = self.path.metadata().map_or(private, |old| old.permissions());
+        self.file.set_permissions(mode)?;
+        self.file.sync_all()?;
+        renameat(CWD, &self.temp, CWD, &self.path)?;
+        File::open(&self.parent)?.sync_all()
+    }
+}
+
+impl io::Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        // After the renaming nothing has that name.
+        let _ = std::fs::remove_file(&self.temp);
+    }
 }

@@ -13,9 +13,11 @@ pub mod signal;
 pub mod tree;
 pub mod usage;
 pub mod volume;
+mod watch;
 
 pub use clock::{Boot, Clock, FixedClock, SystemClock};
 pub use env::Env;
 pub use ids::{Ids, RandomIds, SequentialIds};
 pub use plant::plant;
 pub use scratch::Scratch;
+pub use watch::{Watch, Woken};

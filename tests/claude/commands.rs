@@ -763,3 +763,70 @@ fn the_old_filters_answer_about_what_they_are_given() {
     alone.stdin(std::fs::File::open(scene.env.root().join("report.txt")).unwrap());
     Output(alone.output().unwrap()).fails(1, "needs Claude");
 }
+
+#[test]
+fn attempts_are_parts_of_the_commands_trace_and_hold_no_word_of_what_was_asked() {
+    let scene = Scene::new(Script::new([Act::status(529), Act::ok()]));
+    let answer = scene.json(&["claude", "ask", "Where is the canary-question?"]);
+    assert_eq!(answer["attempts"].as_array().unwrap().len(), 2);
+    let text = std::fs::read_to_string(scene.env.store().join("spans.jsonl")).unwrap();
+    assert!(!text.contains("canary"), "{text}");
+    let spans: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ops = std::fs::read_to_string(scene.env.store().join("ops.jsonl")).unwrap();
+    let op: Value = serde_json::from_str(ops.lines().last().unwrap()).unwrap();
+    assert_eq!((op["command"].as_str(), spans.len()), (Some("claude ask"), 2));
+    for span in &spans {
+        assert_eq!((&span["trace_id"], &span["parent_span_id"]), (&op["trace_id"], &op["span_id"]));
+        assert_eq!(
+            (span["kind"].as_str(), span["name"].as_str()),
+            (Some("client"), Some("chat claude-haiku-5-5"))
+        );
+        let told = &span["attributes"];
+        assert_eq!(
+            (&told["gen_ai.operation.name"], &told["gen_ai.provider.name"]),
+            (&"chat".into(), &"anthropic".into())
+        );
+    }
+    let (failed, good) = (&spans[0], &spans[1]);
+    assert_eq!(
+        (&failed["outcome"], &failed["attributes"]["http.response.status_code"]),
+        (&"error".into(), &529.into())
+    );
+    assert_eq!(failed["attributes"]["error.type"], "overloaded_error");
+    assert_eq!((&good["outcome"], &good["attributes"]["error.type"]), (&"ok".into(), &Value::Null));
+    assert!(good["attributes"]["gen_ai.usage.output_tokens"].as_u64().unwrap() > 0, "{good}");
+    let end = |span: &Value| {
+        let start = chrono::DateTime::parse_from_rfc3339(span["start"].as_str().unwrap()).unwrap();
+        start + std::time::Duration::from_micros(span["duration_us"].as_u64().unwrap())
+    };
+    let start = |span: &Value| {
+        chrono::DateTime::parse_from_rfc3339(span["start"].as_str().unwrap()).unwrap()
+    };
+    assert!(start(good) >= end(failed), "{text}");
+    // It is seen as a part.
+    let trace = op["trace_id"].as_str().unwrap();
+    let shown = scene.env.json(&format!("trace show {trace}"));
+    let depths: Vec<_> = shown["branches"][0]["spans"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["depth"].clone())
+        .collect();
+    assert_eq!(depths, [0, 1, 1]);
+}
+
+#[test]
+fn advice_for_a_claim_is_a_part_of_the_items_trace() {
+    let scene = Scene::new(Script::new([]));
+    scene.stock();
+    scene.run(&["work", "claim", "--advise", "--agent", "nova"]).done();
+    let text = std::fs::read_to_string(scene.env.store().join("spans.jsonl")).unwrap();
+    let span: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let ops = std::fs::read_to_string(scene.env.store().join("ops.jsonl")).unwrap();
+    let claim: Value = serde_json::from_str(ops.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (claim["command"].as_str(), &span["parent_span_id"]),
+        (Some("work claim"), &claim["span_id"])
+    );
+    assert_eq!(span["trace_id"], claim["trace_id"]);
+}

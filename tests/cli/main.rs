@@ -23,3 +23,23 @@ mod streams;
 mod swarm;
 mod telemetry;
 mod telemetry_report;
+mod verify;
+mod trace;
+mod trace_export;
+mod work_add;
+mod work_assign;
+mod work_claim;
+mod work_life;
+mod work_list;
+
+#[test]
+fn no_test_file_is_forgotten() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli");
+    let main = std::fs::read_to_string(here.join("main.rs")).unwrap();
+    for entry in std::fs::read_dir(here).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if let Some(stem) = name.strip_suffix(".rs").filter(|s| *s != "main") {
+            assert!(main.contains(&format!("mod {stem};")), "main.rs lacks `mod {stem};`");
+        }
+    }
+}

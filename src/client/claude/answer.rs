@@ -5,6 +5,7 @@ use std::fmt;
 use std::iter::Sum;
 use std::ops::Add;
 
+use chrono::{DateTime, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -260,6 +261,20 @@ pub struct Attempt {
     pub wait_ms: u64,
     /// The service's id for it.
     pub request_id: Option<String>,
+    /// For the telemetry: when it began, how long it took, and what was used.
+    #[serde(skip)]
+    pub exact: Exact,
+}
+
+/// What is noted of an attempt and not told with the answer.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Exact {
+    /// When it began.
+    pub at: DateTime<Utc>,
+    /// How long it took, in microseconds.
+    pub duration_us: u64,
+    /// Tokens that it used, if that was told.
+    pub usage: Option<Usage>,
 }
 
 /// The answer to a call.

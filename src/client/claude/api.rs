@@ -17,13 +17,14 @@ use reqwest::{Client, Response, Url};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::backoff::retry_after;
 use super::secret::{self, HIDDEN, Key};
 use super::stream::{Events, Message, Step};
 use super::{
     Backend, BackendName, Call, Cause, Config, Failure, FailureKind, Fault, KeySource, Reply,
     Request, StopReason, Usage,
 };
+use crate::client::backoff::retry_after;
+use crate::client::http::{chain, is_loopback};
 use crate::domain::time::parse_rfc3339;
 use crate::sys::{Clock, Env};
 
@@ -301,14 +302,6 @@ impl Backend for Api {
     }
 }
 
-/// Whether an address is this very machine, whatever a name server says.
-fn is_loopback(url: &Url) -> bool {
-    let name = url.host_str().unwrap_or_default();
-    let plain = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || plain.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 /// What the headers of an answer say.
 struct Said {
     request_id: Option<String>,
@@ -525,21 +518,4 @@ fn seen(e: &reqwest::Error) -> Box<Fault> {
         Cause::Broken
     };
     Box::new(Fault::new(cause, text))
-}
-
-/// The texts of an error and its causes. The address is left out: it adds nothing.
-fn chain(e: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut next = e.source();
-    while let Some(e) = next {
-        let this = e.to_string();
-        if !text.contains(&this) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&this);
-        }
-        next = e.source();
-    }
-    if text.is_empty() { "the exchange failed".to_owned() } else { text }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::backoff::scale;
+use crate::client::backoff::scale;
 
 /// How long a part of the record is, and how many parts are kept: 30 s in all.
 const PART_MS: u64 = 5_000;

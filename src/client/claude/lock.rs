@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fs2::FileExt;
 
-use super::backoff::scale;
+use crate::client::backoff::scale;
 use crate::sys::fs::{Access, Dir, OpenError};
 use crate::sys::{Clock, Ids};
 

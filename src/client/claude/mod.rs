@@ -42,7 +42,6 @@ mod answer;
 mod api;
 mod ask;
 mod backend;
-mod backoff;
 mod breaker;
 mod cache;
 mod classify;
@@ -60,7 +59,7 @@ mod shared;
 mod stream;
 mod structure;
 
-pub use answer::{Answer, Attempt, Source, StopReason, Usage, Usd};
+pub use answer::{Answer, Attempt, Exact, Source, StopReason, Usage, Usd};
 pub use ask::{Ask, Heuristic, Switches};
 pub use backend::{Backend, BackendName, Call, Cause, Fault, Reply, Sink};
 pub use cache::{Cache, Entry, Stats};

@@ -231,7 +231,9 @@ impl Worker {
         let over = guard::watch(cx, &self.signals, &mut running, &self.limits, since, &mut renew)?;
         let name = self.command.first().map(|p| p.to_string_lossy().into_owned());
         let name = name.unwrap_or_default();
-        cx.record_program(&run, &name, &over, [("coord.item", item.id.as_str().into())]);
+        let about =
+            [("coord.agent", self.agent.as_str().into()), ("coord.item", item.id.as_str().into())];
+        cx.record_program(&run, &name, &over, about);
         let (out, err) = running.output();
         let (outcome, ended, change) = match &over {
             Over::Ended(ended) if ended.is_success() => {

@@ -270,9 +270,7 @@ impl Scene {
             stop,
             ..Ask::new(self.request(kind, reach), &command)
         };
-        let answer = claude.ask(ask);
-        super::tell(cx, claude);
-        let answer = answer.map_err(super::failed)?;
+        let answer = super::ask(cx, claude, ask).map_err(super::failed)?;
         super::notice(cx, &answer);
         let told = self.told(kind, answer);
         if !told.dropped.is_empty() {

@@ -181,9 +181,7 @@ impl Verb for Args {
         let ask =
             Ask { switches: self.reach.switches(), stop: &stop, ..Ask::new(request, &command) };
         if !self.stream {
-            let answer = claude.ask(ask);
-            super::tell(cx, &claude);
-            let answer = answer.map_err(super::failed)?;
+            let answer = super::ask(cx, &claude, ask).map_err(super::failed)?;
             super::notice(cx, &answer);
             cx.ui.emit(&Answered(answer))?;
             return Ok(());
@@ -200,6 +198,7 @@ impl Verb for Args {
             claude.ask(Ask { sink: Some(&mut sink), ..ask })
         };
         super::tell(cx, &claude);
+        super::noted(cx, &answer);
         match answer {
             Ok(answer) => {
                 super::notice(cx, &answer);

@@ -214,7 +214,7 @@ fn probe(cx: &mut Context, claude: &Claude, calls: u32) -> Result<Probe> {
         let switches = Switches { no_cache: true, require_fresh: true, ..Switches::default() };
         let ask = Ask { switches, stop: &stop, ..Ask::new(request, "claude check") };
         let begun = clock.monotonic();
-        match claude.ask(ask) {
+        match super::ask(cx, claude, ask) {
             Ok(_) => told.succeeded += 1,
             Err(failure) => {
                 let error = super::failed(failure);

@@ -13,7 +13,7 @@ mod stream;
 use clap::Command;
 
 use super::{Context, Entry};
-use crate::client::claude::{Claude, Failure, FailureKind, State};
+use crate::client::claude::{Answer, Ask, Claude, Failure, FailureKind, State};
 use crate::error::{Error, Result};
 use crate::output::Format;
 
@@ -70,6 +70,23 @@ fn tell(cx: &mut Context, claude: &Claude) {
     }
 }
 
+/// Asks, tells what went wrong on the way, and notes what was tried.
+fn ask(cx: &mut Context, claude: &Claude, ask: Ask<'_>) -> Result<Answer, Failure> {
+    let answer = claude.ask(ask);
+    tell(cx, claude);
+    noted(cx, &answer);
+    answer
+}
+
+/// Notes what was tried.
+fn noted(cx: &mut Context, answer: &Result<Answer, Failure>) {
+    let attempts = match answer {
+        Ok(answer) => &answer.attempts,
+        Err(failure) => &failure.attempts,
+    };
+    cx.record_attempts(attempts);
+}
+
 /// A call without an answer, for people.
 fn failed(failure: Failure) -> Error {
     let hint = match failure.kind {
@@ -96,7 +113,7 @@ fn is_closed(failure: &Failure) -> bool {
 }
 
 /// Says that an answer is less than what was asked for: people are told, machines read the fields.
-fn notice(cx: &mut Context, answer: &crate::client::claude::Answer) {
+fn notice(cx: &mut Context, answer: &Answer) {
     if !answer.degraded || cx.ui.format() != Format::Human {
         return;
     }

@@ -47,9 +47,7 @@ pub(in crate::commands) fn filter(cx: &mut Context, preset: Preset, data: &str) 
         ..Request::new(Preset::prompt(None, data))
     };
     let ask = Ask { stop: &stop, ..Ask::new(request, &command) };
-    let answer = claude.ask(ask);
-    super::tell(cx, &claude);
-    let answer = answer.map_err(super::failed)?;
+    let answer = super::ask(cx, &claude, ask).map_err(super::failed)?;
     super::notice(cx, &answer);
     let rests = rests_on(answer.source, answer.model.as_deref(), answer.age_s);
     Ok(Ok((answer.structured.unwrap_or_default(), rests)))

@@ -43,6 +43,7 @@ pub(crate) struct ItemView {
     pub(crate) claimed_at: Option<String>,
     pub(crate) finished_at: Option<String>,
     pub(crate) key: Option<String>,
+    /// The trace of its life: what `coord trace show` shows.
     pub(crate) trace_id: Option<String>,
     pub(crate) n: u64,
 }
@@ -52,6 +53,8 @@ impl ItemView {
     pub(crate) fn new(found: Found, now: Stamp) -> Self {
         let status = found.state().as_str();
         let Found { item, n, updated_at, open_needs } = found;
+        // An old program may have named it in its own way.
+        let trace_id = item.trace_id.clone().or_else(|| Some(item.trace().to_string()));
         let texts =
             |list: &[crate::domain::name::Word]| list.iter().map(ToString::to_string).collect();
         Self {
@@ -82,7 +85,7 @@ impl ItemView {
             claimed_at: item.claimed_at.map(rfc3339),
             finished_at: item.finished_at.map(rfc3339),
             key: item.key,
-            trace_id: item.trace_id,
+            trace_id,
             n,
             title: item.title,
         }

@@ -7,9 +7,6 @@ use std::io;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify;
-
 use super::bits::Set;
 use super::cells::{Area, Cells, FileCells};
 use super::head::{self, look};
@@ -24,6 +21,7 @@ use crate::domain::name::{AgentId, ItemId};
 use crate::domain::time::Stamp;
 use crate::domain::work::{Found, Page, Priority, Query, Sort, State, Status};
 use crate::store::{Error, Result, Summary, TeamSummary};
+use crate::sys::Watch;
 use crate::sys::fs::Access;
 
 /// How often a reader looks again before it reads the whole log instead.
@@ -411,21 +409,6 @@ pub(super) const fn state_of(status: Status, open_needs: u32) -> State {
 
 /// Waits until the live log may have changed, or the time is over.
 pub(super) fn wait(store: &FileStore, time: Duration) -> Result<()> {
-    let failed = |e: rustix::io::Errno| failure::io("wait for a change", e.into());
-    let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK);
-    let what = inotify::WatchFlags::MODIFY | inotify::WatchFlags::MOVED_TO;
-    let Some(watch) = watch.ok().filter(|w| inotify::add_watch(w, store.dir.path(), what).is_ok())
-    else {
-        // No watches are to be had: look again a little later.
-        store.options.clock.sleep(time.min(Duration::from_millis(200)));
-        return Ok(());
-    };
-    let time = Timespec {
-        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: time.subsec_nanos().into(),
-    };
-    match poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(&time)) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(e) => Err(failed(e)),
-    }
+    let waited = Watch::over(&store.dir).wait(time, false, store.options.clock.as_ref());
+    waited.map(drop).map_err(|source| failure::io("wait for a change", source))
 }

@@ -7,6 +7,7 @@
 //! `ops.<time>.jsonl`, where writers that still have it open may add a last line; renamed files are
 //! removed when they are older than they are to be kept.
 
+mod marks;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use rustix::fs::{FlockOperation, flock};
 
+pub use marks::Marks;
 pub use read::{Journal, Read};
 
 use super::fields::Fields;

@@ -1,5 +1,6 @@
 //! Reading telemetry: oldest file first, line by line, so that memory does not grow with it.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use crate::store::{Result, failure};
 use crate::sys::fs::{Access, Dir};
 
 /// A line that is longer is none of ours.
-const LONGEST: u64 = 1 << 20;
+pub(super) const LONGEST: u64 = 1 << 20;
 
 /// What was read.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -27,7 +28,7 @@ pub struct Read {
 /// The telemetry of one state directory.
 #[derive(Debug)]
 pub struct Journal {
-    dir: Dir,
+    pub(super) dir: Dir,
 }
 
 impl Journal {
@@ -38,6 +39,12 @@ impl Journal {
             Err(e) if e.is_not_found() => Ok(None),
             Err(e) => Err(failure::open(e)),
         }
+    }
+
+    /// The directory it is in.
+    #[must_use]
+    pub const fn dir(&self) -> &Dir {
+        &self.dir
     }
 
     /// Shows every operation that began at or after `since`, in the order in which they ended.
@@ -72,14 +79,9 @@ impl Journal {
         let former = names.into_iter().filter(|name| stream.is_former(name));
         let mut files = Vec::new();
         for name in former.chain([stream.file().to_owned()]) {
-            match self.dir.file(&name, Access::Read) {
-                Ok(file) => {
-                    let size = file.metadata().map_or(0, |m| m.len());
-                    files.push((name, size));
-                }
-                // Removed meanwhile, or never there.
-                Err(e) if e.is_not_found() => {}
-                Err(e) => return Err(failure::open(e)),
+            if let Some(file) = open(&self.dir, &name)? {
+                let size = file.metadata().map_or(0, |m| m.len());
+                files.push((name, size));
             }
         }
         Ok(files)
@@ -93,11 +95,7 @@ impl Journal {
     ) -> Result<Read> {
         let mut read = Read::default();
         for (name, _) in self.files(stream)? {
-            let file = match self.dir.file(&name, Access::Read) {
-                Ok(file) => file,
-                Err(e) if e.is_not_found() => continue,
-                Err(e) => return Err(failure::open(e)),
-            };
+            let Some(file) = open(&self.dir, &name)? else { continue };
             let path = self.dir.path().join(&name);
             let changed = file.metadata().and_then(|m| m.modified());
             let changed = changed.map_err(|source| failure::read(&path, source))?;
@@ -125,5 +123,14 @@ impl Journal {
             }
         }
         Ok(read)
+    }
+}
+
+/// Opens a file; nothing if it was removed meanwhile, or never there.
+pub(super) fn open(dir: &Dir, name: &str) -> Result<Option<File>> {
+    match dir.file(name, Access::Read) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if e.is_not_found() => Ok(None),
+        Err(e) => Err(failure::open(e)),
     }
 }

@@ -9,7 +9,8 @@ use super::super::lock::Wait;
 use super::super::shared::Report;
 use super::super::structure::{REASKS, ask_again};
 use super::super::{
-    Answer, Call, Cause, Failure, FailureKind, Fault, Reply, Request, Source, StopReason, Usd,
+    Answer, Call, Cause, Exact, Failure, FailureKind, Fault, Reply, Request, Source, StopReason,
+    Usd,
 };
 use super::{Attempt, Run, SHORT, millis};
 use crate::domain::time::rfc3339;
@@ -65,7 +66,7 @@ impl Run<'_, '_, '_> {
             }
         };
         let number = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
-        let began = claude.clock.monotonic();
+        let (when, began) = (claude.clock.wall(), claude.clock.monotonic());
         let mut call = Call {
             request: &self.request,
             model: &model,
@@ -134,6 +135,11 @@ impl Run<'_, '_, '_> {
             duration_ms: millis(took),
             wait_ms: millis(wait),
             request_id: request_id.clone(),
+            exact: Exact {
+                at: when,
+                duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                usage,
+            },
         };
         self.attempts.push(attempt);
         let source = (outcome == "ok").then(|| Source::from(backend.name()));

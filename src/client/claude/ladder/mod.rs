@@ -11,7 +11,6 @@ mod tests;
 use std::time::Duration;
 
 use self::attempt::Missed;
-use super::backoff::{delay, scale, worth};
 use super::cache::Lead;
 use super::classify::{Verdict, classify, concerns_host};
 use super::ledger::{Line, LineKind};
@@ -23,6 +22,7 @@ use super::{
     Answer, Ask, Attempt, Backend, BackendName, Cause, Claude, Failure, FailureKind, Fault, Reply,
     Request, Source, Usage, Usd,
 };
+use crate::client::backoff::{delay, scale, worth};
 use crate::domain::time::rfc3339;
 use crate::sys::signal::Stop;
 

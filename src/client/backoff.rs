@@ -14,28 +14,28 @@ const SANE: f64 = 366.0 * 86_400.0;
 /// The wait after failure `n` (from 0): anything from nothing to a ceiling that doubles, so that many
 /// callers do not come back at once; never less than the service asked for.
 #[must_use]
-pub(super) fn delay(n: u32, random: u64, floor: Option<Duration>) -> Duration {
+pub(in crate::client) fn delay(n: u32, random: u64, floor: Option<Duration>) -> Duration {
     let ceiling = FIRST.saturating_mul(1 << n.min(10)).min(MOST);
     scale(ceiling, random).max(floor.unwrap_or_default())
 }
 
 /// A part of `time`: none of it for 0, all of it for `u64::MAX`.
 #[must_use]
-pub(super) fn scale(time: Duration, random: u64) -> Duration {
+pub(in crate::client) fn scale(time: Duration, random: u64) -> Duration {
     let nanos = time.as_nanos().saturating_mul(u128::from(random >> 32)) >> 32;
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 /// The wait, if it leaves time for an attempt afterwards.
 #[must_use]
-pub(super) fn worth(wait: Duration, left: Duration) -> Option<Duration> {
+pub(in crate::client) fn worth(wait: Duration, left: Duration) -> Option<Duration> {
     (wait < left).then_some(wait)
 }
 
 /// Reads `retry-after-ms` (milliseconds) and `retry-after` (seconds or an HTTP date). What is zero,
 /// negative, past or rubbish says nothing.
 #[must_use]
-pub(super) fn retry_after(
+pub(in crate::client) fn retry_after(
     ms: Option<&str>,
     header: Option<&str>,
     now: DateTime<Utc>,
