@@ -67,8 +67,12 @@ impl Live {
         let parsed = arg.get_value_parser().type_id();
         let (noun, verb) = path.rsplit_once(' ').unwrap_or(("", path));
         let name = arg.get_id().as_str();
-        // A lone number is a percentage, so that this one takes any text.
-        let item = parsed == TypeId::of::<ItemId>() || (verb, name) == ("progress", "id");
+        // A lone number is a percentage, so that this one takes any text; traces may be of old items.
+        let any = matches!(
+            (path, name),
+            ("progress" | "work progress", "id") | ("trace show", "of") | ("trace list", "item")
+        );
+        let item = parsed == TypeId::of::<ItemId>() || any;
         Some(if item {
             match (verb, name) {
                 ("add", "id") => return None,
@@ -76,10 +80,10 @@ impl Live {
                 ("progress" | "complete" | "release", _) => Self::Items(&[State::Active], true),
                 ("claim", _) => Self::Items(&[State::Pending], false),
                 ("assign", _) => Self::Items(&[State::Pending, State::Blocked], false),
-                ("show", _) => Self::Items(&State::ALL, false),
+                ("show", _) | ("list", "item") => Self::Items(&State::ALL, false),
                 _ => Self::Items(UNFINISHED, false),
             }
-        } else if parsed == TypeId::of::<AgentId>() {
+        } else if parsed == TypeId::of::<AgentId>() || (path, name) == ("trace list", "agent") {
             Self::Agents
         } else if parsed == TypeId::of::<Team>() {
             Self::Teams

@@ -47,6 +47,8 @@ fn ids_are_those_that_make_sense() {
     assert_eq!(ask(&env, &["work", "edit", "w-3"]), [""; 0], "but not to be edited");
     assert_eq!(ask(&env, &["add", "x", "--needs", "w-2"]), ["w-2"]);
     assert_eq!(ask(&env, &["work", "show", "W"]), [""; 0]);
+    assert_eq!(ask(&env, &["trace", "show", "w-3"]), ["w-3"]);
+    assert_eq!(ask(&env, &["trace", "list", "--item", "w-3"]), ["w-3"]);
 }
 
 #[test]
@@ -54,6 +56,7 @@ fn names_are_live_too() {
     let env = scene();
     assert_eq!(ask(&env, &["claim", "--agent", ""]), ["bee", "tester", "zed"]);
     assert_eq!(ask(&env, &["claim", "--agent=z"]), ["--agent=zed"]);
+    assert_eq!(ask(&env, &["trace", "list", "--agent", "z"]), ["zed"]);
     assert_eq!(ask(&env, &["work", "list", "--team", "c"]), ["core"]);
     assert_eq!(ask(&env, &["add", "--priority", ""]), ["critical", "high", "medium", "low"]);
     assert_eq!(ask(&env, &["wo"]), ["work"]);
