@@ -10,6 +10,7 @@ use crate::output::style::{HEADER, LITERAL};
 const GROUPS: &[(&str, &[&str])] = &[
     ("Every day", &["add", "claim", "progress", "complete", "status"]),
     ("Work", &["work", "agent", "swarm", "claude", "lock"]),
+    ("Watch", &["trace"]),
     ("Store", &["init", "env", "config", "verify", "health", "doctor"]),
     ("See it", &["telemetry"]),
     ("Coming from shell scripts", &["import", "compat", "scripts"]),

@@ -26,6 +26,7 @@ mod telemetry_report;
 mod verify;
 mod trace;
 mod trace_export;
+mod verify;
 mod work_add;
 mod work_assign;
 mod work_claim;

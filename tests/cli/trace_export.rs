@@ -350,6 +350,7 @@ fn nothing_is_sent_unasked_and_wrong_uses_are_told() {
     let out = env.coord("trace export");
     assert_eq!(out.code(), 2, "{out}");
     assert!(out.err().contains("endpoint") && out.err().contains("no receiver was named"), "{out}");
+    std::fs::remove_file(env.store().join("config.toml")).unwrap();
     let server = Told::start(vec![]);
     let mut cmd = env.command();
     cmd.args(["add", "two"]).env("OTEL_EXPORTER_OTLP_ENDPOINT", &server.address);
