@@ -10,9 +10,8 @@ use crate::output::style::{HEADER, LITERAL};
 const GROUPS: &[(&str, &[&str])] = &[
     ("Every day", &["add", "claim", "progress", "complete", "status"]),
     ("Work", &["work", "agent", "swarm", "claude", "lock"]),
-    ("Watch", &["trace"]),
     ("Store", &["init", "env", "config", "verify", "health", "doctor"]),
-    ("See it", &["telemetry"]),
+    ("See it", &["telemetry", "trace"]),
     ("Coming from shell scripts", &["import", "compat", "scripts"]),
     ("Try it", &["demo", "selftest", "bench"]),
     ("Help", &["help"]),
