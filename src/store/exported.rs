@@ -9,12 +9,11 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use hmac_sha256::Hash;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::journal::Marks;
+use super::journal::{Marks, name_of};
 use super::{Result, failure};
 use crate::sys::fs::{Access, Dir};
 
@@ -58,8 +57,7 @@ impl Exported {
             serde_json::from_slice(&bytes).ok()
         };
         let damaged = kept.is_none();
-        let hash = Hash::hash(address.as_bytes());
-        let key = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = name_of(address.as_bytes());
         Ok(Self { dir, key, kept: kept.unwrap_or_default(), lock: None, damaged })
     }
 

@@ -1,5 +1,7 @@
 //! The same messages as OTLP/JSON: ids in hex, 64-bit numbers as text, kinds and codes as numbers.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::proto::{AnyKind, AnyValue, ExportRequest, KeyValue, Span};
@@ -44,7 +46,10 @@ fn span(span: &Span) -> Value {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn pairs<'a>(pairs: impl IntoIterator<Item = &'a KeyValue>) -> Vec<Value> {

@@ -82,8 +82,8 @@ struct Fault {
 }
 
 impl Fault {
-    fn new(why: Why, message: impl Into<String>) -> Box<Self> {
-        Box::new(Self { message: message.into(), why, after: None })
+    fn new(why: Why, message: impl Into<String>) -> Self {
+        Self { message: message.into(), why, after: None }
     }
 }
 
@@ -158,7 +158,7 @@ impl Exporter {
         body: &[u8],
         left: Duration,
         around: &Surroundings<'_>,
-    ) -> Result<Accepted, Box<Fault>> {
+    ) -> Result<Accepted, Fault> {
         if self.transport.is_none() {
             self.transport = Some(self.build()?);
         }
@@ -197,7 +197,7 @@ impl Exporter {
         headers
     }
 
-    fn build(&self) -> Result<(Client, Runtime), Box<Fault>> {
+    fn build(&self) -> Result<(Client, Runtime), Fault> {
         let failed = |why: String| Fault::new(Why::Final, why);
         // A second caller finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -242,10 +242,7 @@ pub fn json_line(spans: &[Span], resource: &BTreeMap<String, String>) -> String 
     json::request(&encode::request(spans, resource)).to_string()
 }
 
-async fn exchange(
-    request: reqwest::RequestBuilder,
-    now: DateTime<Utc>,
-) -> Result<Accepted, Box<Fault>> {
+async fn exchange(request: reqwest::RequestBuilder, now: DateTime<Utc>) -> Result<Accepted, Fault> {
     let broken = |e: reqwest::Error| Fault::new(Why::Passing, chain(&e));
     let response = request.send().await.map_err(broken)?;
     let status = response.status();
@@ -267,7 +264,7 @@ async fn exchange(
         429 | 502 | 503 | 504 => Why::Passing,
         _ => Why::Final,
     };
-    Err(Box::new(Fault { message, why, after }))
+    Err(Fault { message, why, after })
 }
 
 /// Reads a body, as far as it is of interest.

@@ -45,6 +45,7 @@ pub(super) struct Scope {
 }
 
 /// `Span`.
+#[expect(clippy::struct_field_names, reason = "they are the protocol's")]
 #[derive(Clone, Message, PartialEq)]
 pub(super) struct Span {
     #[prost(bytes = "vec", tag = "1")]

@@ -185,7 +185,7 @@ impl Args {
             cx.ui.warning("what was sent before is not known any more: everything is sent again");
         }
         let mut marks = if self.all { Marks::default() } else { exported.marks() };
-        let mut exporter = Exporter::new(target, who(cx));
+        let mut client = Exporter::new(target, who(cx));
         let signals = guard::signals()?;
         let clock = std::sync::Arc::clone(&cx.clock);
         loop {
@@ -198,8 +198,8 @@ impl Args {
                     stop: &|| signals.take_stop(),
                     deadline: self.deadline,
                 };
-                let taken = exporter.send(&spans, &around);
-                let taken = taken.map_err(|refusal| failed(&address, &sent, refusal))?;
+                let taken = client.send(&spans, &around);
+                let taken = taken.map_err(|refusal| failed(&address, &sent, &refusal))?;
                 sent.requests += u64::from(taken.attempts);
                 sent.rejected += taken.rejected;
                 let why = taken.message.map(|why| format!(": {why}")).unwrap_or_default();
@@ -279,7 +279,7 @@ fn who(cx: &mut Context) -> BTreeMap<String, String> {
     resource
 }
 
-fn failed(address: &str, sent: &Sent, refusal: Refusal) -> Error {
+fn failed(address: &str, sent: &Sent, refusal: &Refusal) -> Error {
     let so_far = match sent.spans {
         0 => "nothing was sent".to_owned(),
         n => format!("{} were sent before", plural(n, "span")),

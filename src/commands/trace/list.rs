@@ -144,7 +144,7 @@ struct Whole {
 }
 
 #[derive(JsonSchema, Serialize)]
-struct Traces {
+struct ByTrace {
     traces: Vec<Whole>,
     shown: usize,
     total: u64,
@@ -152,7 +152,7 @@ struct Traces {
     now: DateTime<Utc>,
 }
 
-impl View for Traces {
+impl View for ByTrace {
     const SCHEMA: &'static str = "coord.trace.traces/v1";
 
     fn human(&self, out: &mut dyn io::Write, screen: Screen) -> io::Result<()> {
@@ -226,7 +226,7 @@ impl Args {
 
 impl Verb for Args {
     const VIEWS: &'static [Shape] =
-        &[Shape::of::<List>(), Shape::of::<Traces>(), Shape::of::<Arrived>()];
+        &[Shape::of::<List>(), Shape::of::<ByTrace>(), Shape::of::<Arrived>()];
 
     fn run(self, cx: &mut Context) -> Result<()> {
         let filter = self.filter(cx.clock.wall());
@@ -342,7 +342,7 @@ fn traces(cx: &mut Context, filter: &Filter, most: usize) -> Result<()> {
         .collect();
     let shown = traces.len();
     let now = cx.clock.wall();
-    cx.ui.emit(&Traces { traces, shown, total, now })?;
+    cx.ui.emit(&ByTrace { traces, shown, total, now })?;
     tell_hidden(cx, total, shown, "trace");
     Ok(())
 }

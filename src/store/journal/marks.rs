@@ -1,6 +1,7 @@
 //! What somebody has read already, so that the next look finds only what is new.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 
@@ -110,8 +111,13 @@ fn key(file: &std::fs::File) -> std::io::Result<Option<String>> {
         }
     }
     let end = memchr::memchr(b'\n', &head[..have]).or((have == head.len()).then_some(have));
-    Ok(end.map(|end| {
-        let hash = Hash::hash(&head[..end]);
-        hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
-    }))
+    Ok(end.map(|end| name_of(&head[..end])))
+}
+
+/// What something is known by without being told: half of its SHA-256, in hex.
+pub(in crate::store) fn name_of(bytes: &[u8]) -> String {
+    Hash::hash(bytes)[..16].iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

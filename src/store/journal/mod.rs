@@ -20,6 +20,7 @@ use chrono::{DateTime, Utc};
 use rustix::fs::{FlockOperation, flock};
 
 pub use marks::Marks;
+pub(super) use marks::name_of;
 pub use read::{Journal, Read};
 
 use super::fields::Fields;
