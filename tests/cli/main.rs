@@ -26,7 +26,6 @@ mod telemetry_report;
 mod trace;
 mod trace_export;
 mod verify;
-mod verify;
 mod work_add;
 mod work_assign;
 mod work_claim;

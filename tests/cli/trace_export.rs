@@ -157,9 +157,9 @@ fn an_independent_receiver_gets_the_whole_work_on_an_item_as_one_trace() {
         ("work progress", "run sh"),
         ("work complete", "work on item"),
     ] {
-        let (part, parent) = (find(part), find(parent));
-        assert_eq!(part["parent_span_id"], parent["span_id"]);
-        assert_eq!(part["trace_id"], parent["trace_id"]);
+        let (one, whole) = (find(part), find(parent));
+        assert_eq!(one["parent_span_id"], whole["span_id"]);
+        assert_eq!(one["trace_id"], whole["trace_id"]);
     }
     assert_eq!(whole["parent_span_id"], "");
     assert_eq!(find("work progress")["flags"], 0x301, "its parent is another process's");
