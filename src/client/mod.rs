@@ -3,4 +3,5 @@
 mod backoff;
 pub mod claude;
 mod http;
+pub mod notify;
 pub mod otlp;

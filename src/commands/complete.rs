@@ -9,8 +9,8 @@ use std::sync::Arc;
 use clap::{Arg, Command};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
-use super::{Context, Flags, Reference, util};
-use crate::domain::name::{AgentId, ItemId, Team, Word};
+use super::{Context, Flags, Reference, alert, util};
+use crate::domain::name::{AgentId, ItemId, RuleName, Team, Word};
 use crate::domain::work::{Found, State};
 use crate::output::{Format, Ui, line, plural};
 use crate::settings::keys;
@@ -34,6 +34,7 @@ enum Live {
     Agents,
     Teams,
     Locks,
+    Rules,
     Keys,
     Schemas,
     Topics,
@@ -87,6 +88,8 @@ impl Live {
             Self::Agents
         } else if parsed == TypeId::of::<Team>() {
             Self::Teams
+        } else if parsed == TypeId::of::<RuleName>() {
+            Self::Rules
         } else if parsed == TypeId::of::<Word>() && noun == "lock" && arg.is_positional() {
             Self::Locks
         } else if noun == "config" && arg.is_positional() && name == "key" {
@@ -107,6 +110,7 @@ impl Live {
             Self::Agents => agents(typed).unwrap_or_default(),
             Self::Teams => teams(typed).unwrap_or_default(),
             Self::Locks => locks(typed).unwrap_or_default(),
+            Self::Rules => rules(typed).unwrap_or_default(),
             Self::Keys => keys::ALL.iter().map(|k| (k.name.to_owned(), k.doc.to_owned())).collect(),
             Self::Schemas => util::schemas(typed.reference)
                 .map(|name| (name.to_owned(), String::new()))
@@ -210,6 +214,10 @@ fn locks(typed: &Typed) -> Pairs {
     let locks = cx.reader().ok()?.locks(&op).ok()?;
     let told = locks.into_iter().map(|l| (l.name.to_string(), format!("held by {}", l.holder)));
     Some(told.collect())
+}
+
+fn rules(typed: &Typed) -> Pairs {
+    alert::names(&mut typed.context()).ok()
 }
 
 fn topics(typed: &Typed) -> Vec<(String, String)> {

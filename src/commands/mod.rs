@@ -1,6 +1,7 @@
 //! One folder per noun, one file per verb: arguments in, a view out; the rules are not here.
 
 pub(crate) mod agent;
+mod alert;
 mod backup;
 pub(crate) mod bench;
 mod claude;
@@ -73,6 +74,12 @@ pub(crate) const NOUNS: &[Entry] = &[
     Entry::verb::<health::Args>("health"),
     Entry::verb::<health::DoctorArgs>("doctor"),
     Entry::noun("telemetry", "Sum up what commands did", telemetry::VERBS, telemetry::build),
+    Entry::noun(
+        "alert",
+        "Rules about what was measured, and who is told",
+        alert::VERBS,
+        alert::build,
+    ),
     Entry::verb::<compat::Args>("compat"),
     Entry::noun("scripts", "Count scripts and what replaces them", scripts::VERBS, scripts::build),
     Entry::verb::<demo::Args>("demo"),

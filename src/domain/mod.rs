@@ -1,6 +1,7 @@
 //! The rules of coordination, one module per noun. Pure: no files, no clock, no environment.
 
 pub mod agent;
+pub mod alert;
 pub mod behaviour;
 pub mod claude;
 pub mod health;

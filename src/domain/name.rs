@@ -132,6 +132,10 @@ name! {
     Word
 }
 name! {
+    /// The name of an alert rule, such as `memory-high`.
+    RuleName
+}
+name! {
     /// The identifier of one operation: repeating it changes nothing.
     OpId
 }

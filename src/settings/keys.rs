@@ -127,6 +127,30 @@ table! {
     BACKUP_KEEP "COORD_BACKUP_KEEP" "backup.keep",
         Form::Number(1, 1_000_000), "", Never,
         "how many of the newest backups `backup prune` and `cleanup` leave";
+    ALERT_RULES_FILE "COORD_ALERT_RULES_FILE" "alert.rules-file",
+        Form::Path, "", Never,
+        "the user's own alert rules; else `alerts.toml` beside the user's configuration";
+    ALERT_WEBHOOK_URL "COORD_ALERT_WEBHOOK_URL" "alert.webhook-url",
+        Form::Url, "", Never,
+        "where alerts are sent by HTTP POST as JSON";
+    ALERT_WEBHOOK_SECRET_FILE "COORD_ALERT_WEBHOOK_SECRET_FILE" "alert.webhook-secret-file",
+        Form::Path, "", Never,
+        "a file with the secret that signs them, readable by nobody else";
+    ALERT_WEBHOOK_SECRET_COMMAND "COORD_ALERT_WEBHOOK_SECRET_COMMAND" "alert.webhook-secret-command",
+        Form::Command, "", Never,
+        "a program that prints the secret";
+    ALERT_WEBHOOK_CA_FILE "COORD_ALERT_WEBHOOK_CA_FILE" "alert.webhook-ca-file",
+        Form::Path, "", Never,
+        "certificates (PEM) to be trusted besides the system's";
+    ALERT_COMMAND "COORD_ALERT_COMMAND" "alert.command",
+        Form::Command, "", Never,
+        "a program that gets each alert as JSON on its standard input and in its environment";
+    ALERT_FILE "COORD_ALERT_FILE" "alert.file",
+        Form::Path, "", Never,
+        "a file to which each alert is appended as a line of JSON";
+    ALERT_DEADLINE "COORD_ALERT_DEADLINE" "alert.deadline",
+        Form::Duration, "30s", Never,
+        "how long the delivery of an alert may take with all its attempts";
     CLAUDE_BACKEND "COORD_CLAUDE_BACKEND" "claude.backend",
         Form::Choice(&["auto", "api", "cli"]), "auto", Never,
         "who is asked: the API if there is a key, else the `claude` program; or just one of them";
@@ -210,6 +234,13 @@ table! {
 /// The variables that are no keys: places, who acts, and what programs are told that run under us.
 pub const OTHER_VARIABLES: &[&str] = &[
     "COORD_AGENT",
+    "COORD_ALERT",
+    "COORD_ALERT_ID",
+    "COORD_ALERT_NAME",
+    "COORD_ALERT_SEVERITY",
+    "COORD_ALERT_STATUS",
+    "COORD_ALERT_TEXT",
+    "COORD_ALERT_VALUE",
     "COORD_ATTEMPT",
     "COORD_CACHE_DIR",
     "COORD_CLAUDE_DIR",

@@ -14,6 +14,7 @@
 //! - Readers see a state that the store really had: all operations up to some number, none after.
 //! - The rules themselves are the pure functions of [`crate::domain`]: an implementation only keeps.
 
+pub mod alerts;
 pub mod archive;
 #[cfg(test)]
 mod conformance;

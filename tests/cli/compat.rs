@@ -204,7 +204,7 @@ const WORDS: &[(&str, &str, i32, &str)] = &[
     ("rollback", "", 1, "`rollback`"),
     ("environment", "", 0, "COORDINATION_DIR="),
     ("config", "", 0, "work.lease = 30m"),
-    ("alerts", "", 1, "`alerts`"),
+    ("alerts", "", 0, "🚨 ALERTS"),
     ("reports", "", 0, "👥 TEAMS:"),
     ("audit", "", 0, "✅ everything is as it was written"),
     ("webhook", "", 1, "`webhook`"),

@@ -59,6 +59,7 @@ fn names_are_live_too() {
     assert_eq!(ask(&env, &["trace", "list", "--agent", "z"]), ["zed"]);
     assert_eq!(ask(&env, &["work", "list", "--team", "c"]), ["core"]);
     assert_eq!(ask(&env, &["add", "--priority", ""]), ["critical", "high", "medium", "low"]);
+    assert_eq!(ask(&env, &["alert", "show", "mem"]), ["memory-high"]);
     assert_eq!(ask(&env, &["wo"]), ["work"]);
     assert_eq!(ask(&env, &["work", "cl"]), ["claim"]);
     assert_eq!(ask(&env, &["claim", "--lea"]), ["--lease"]);

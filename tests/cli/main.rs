@@ -5,6 +5,8 @@
 
 mod agent;
 mod agent_run;
+mod alert;
+mod alert_prometheus;
 mod backup;
 mod bench;
 mod compat;

@@ -54,7 +54,7 @@ mod ledger;
 mod lock;
 mod prices;
 mod request;
-mod secret;
+pub(super) mod secret;
 mod shared;
 mod stream;
 mod structure;

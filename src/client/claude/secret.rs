@@ -18,11 +18,11 @@ const MOST: usize = 16 << 10;
 /// What stands for it wherever it would be seen.
 pub(super) const HIDDEN: &str = "[redacted]";
 /// The variables that hold a key: no program that we start needs them, but `claude` itself.
-const VARIABLES: [&str; 2] = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"];
+pub(in crate::client) const VARIABLES: [&str; 2] = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"];
 
 /// A key and where it came from.
 #[derive(Clone, Debug)]
-pub(super) struct Key(SecretString);
+pub(in crate::client) struct Key(SecretString);
 
 impl Key {
     fn new(text: &str, from: &str) -> Result<Self, Failure> {
@@ -39,7 +39,7 @@ impl Key {
     }
 
     /// The key itself, for the one header that carries it.
-    pub(super) fn expose(&self) -> &str {
+    pub(in crate::client) fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
@@ -89,8 +89,8 @@ fn no_key(message: String) -> Failure {
     Failure::new(FailureKind::NoBackend, message)
 }
 
-/// Reads the key file: nobody else may read it.
-pub(super) fn from_file(path: &Path) -> Result<Key, Failure> {
+/// A key from a file that nobody else can read.
+pub(in crate::client) fn from_file(path: &Path) -> Result<Key, Failure> {
     let shown = format!("the key file `{}`", path.display());
     let about = std::fs::metadata(path).map_err(|e| {
         no_key(format!("{shown} cannot be read: {e}"))
@@ -110,7 +110,8 @@ pub(super) fn from_file(path: &Path) -> Result<Key, Failure> {
     Key::new(&String::from_utf8_lossy(&bytes), &shown)
 }
 
-fn from_command(argv: &[String], clock: &dyn Clock) -> Result<Key, Failure> {
+/// A key that a program prints.
+pub(in crate::client) fn from_command(argv: &[String], clock: &dyn Clock) -> Result<Key, Failure> {
     let shown = format!("the key command `{}`", argv.first().map_or("", String::as_str));
     let failed = |why: String| no_key(format!("{shown} {why}"));
     let argv: Vec<OsString> = argv.iter().map(OsString::from).collect();

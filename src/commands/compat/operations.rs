@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::facts::Facts;
 use super::{NAME, Reply, analysis, ceremonies, given, heading, is_there, section};
-use crate::commands::Context;
+use crate::commands::{Context, alert};
+use crate::domain::alert::Finding;
 use crate::domain::legacy::dialect::Spelling;
 use crate::domain::legacy::mirror::seconds;
 use crate::domain::time::human_duration;
@@ -29,9 +30,6 @@ pub(super) fn refusal(spelling: &Spelling, word: &str) -> Option<Error> {
         }
         "deploy" => "release with the tools of your platform; nothing was deployed",
         "rollback" => "return with the tools of your platform; nothing was rolled back",
-        "alerts" => {
-            "`health` tells what needs attention and ends with exit code 10 if anything does"
-        }
         "webhook" => {
             "nobody is told of events; read them with `logs`, or wait with `coord claim --wait`"
         }
@@ -55,6 +53,7 @@ pub(super) fn run(cx: &mut Context, name: &str, rest: &[&str]) -> Result<Reply> 
         "audit" => audit(cx),
         "environment" => environment(cx),
         "config" => config(cx),
+        "alerts" => alerts(cx),
         "sync" => sync(cx),
         "optimize" => optimize(cx),
         "backup" => backup(cx, rest),
@@ -230,6 +229,42 @@ fn config(cx: &mut Context) -> Result<Reply> {
     lines.extend(values.iter().map(|(name, value)| format!("  {name} = {value}")));
     let rows = values.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
     Ok(Reply::new(lines, Value::Object(rows.collect())))
+}
+
+/// Evaluates the rules of `coord alert`, remembers it and tells people, as `coord alert check` does.
+fn alerts(cx: &mut Context) -> Result<Reply> {
+    let outcome = alert::check(cx, &alert::CheckArgs::plain())?;
+    let mut lines = heading("🚨 ALERTS");
+    let mut rows = Vec::new();
+    for seen in &outcome.seen {
+        let (rule, state) = (&seen.rule, seen.state.as_str());
+        let sign = match state {
+            "firing" => "🔥",
+            "pending" => "⏳",
+            "ok" => "✅",
+            _ => "❔",
+        };
+        let value = match seen.finding {
+            Finding::NoData => "no data".to_owned(),
+            _ => seen.reading.value.map(|value| rule.metric.unit.show(value)).unwrap_or_default(),
+        };
+        let (name, severity, condition) = (&rule.name, rule.severity, rule.condition());
+        let silenced = if seen.silenced.is_some() { " (silenced)" } else { "" };
+        lines.push(format!(
+            "  {sign} {name} ({severity}): {state}{silenced}: {value}; fires if {condition}"
+        ));
+        rows.push(json!({
+            "name": name,
+            "severity": severity.as_str(),
+            "state": state,
+            "value": seen.reading.value,
+            "threshold": rule.threshold,
+            "silenced": seen.silenced.is_some(),
+        }));
+    }
+    let mut reply = Reply::new(lines, super::listed("alerts", &rows));
+    reply.problems = outcome.critical_words();
+    Ok(reply)
 }
 
 /// The files are written anew by what runs after every command.
