@@ -11,7 +11,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Every day", &["add", "claim", "progress", "complete", "status"]),
     ("Work", &["work", "agent", "swarm", "claude", "lock"]),
     ("Store", &["init", "env", "config", "verify", "health", "doctor"]),
-    ("See it", &["telemetry", "trace", "alert"]),
+    ("See it", &["telemetry", "trace", "alert", "kpi"]),
     ("Coming from shell scripts", &["import", "compat", "scripts"]),
     ("Try it", &["demo", "selftest", "bench"]),
     ("Help", &["help"]),

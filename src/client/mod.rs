@@ -5,3 +5,4 @@ pub mod claude;
 mod http;
 pub mod notify;
 pub mod otlp;
+pub mod endpoint;

@@ -17,6 +17,7 @@ mod health;
 mod identity;
 mod import;
 mod init;
+mod kpi;
 mod lock;
 mod observed;
 mod record;
@@ -80,6 +81,7 @@ pub(crate) const NOUNS: &[Entry] = &[
         alert::VERBS,
         alert::build,
     ),
+    Entry::noun("kpi", "Compare key figures with their targets", kpi::VERBS, kpi::build),
     Entry::verb::<compat::Args>("compat"),
     Entry::noun("scripts", "Count scripts and what replaces them", scripts::VERBS, scripts::build),
     Entry::verb::<demo::Args>("demo"),

@@ -9,7 +9,7 @@ use crate::client::claude::{Line, LineKind, Source};
 use crate::domain::telemetry::{Calls, Dimension, Flow, Observed, Queue, Roster, Summary, Window};
 use crate::domain::time::parse_rfc3339;
 use crate::domain::work::{Query, Sort};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::store::journal::Journal;
 
 /// What is known about a window, its operations by `dimension` and in `parts`. A store that is not
@@ -20,59 +20,105 @@ pub(super) fn observe(
     dimension: Dimension,
     parts: u32,
 ) -> Result<Observed> {
-    let (operations, since, bad_lines) = operations(cx, window, dimension, parts)?;
-    let claude = calls(cx, window);
+    let mut all = observe_each(cx, &[window], dimension, parts)?;
+    all.pop().ok_or_else(|| Error::new(Kind::Bug, "a window was not observed"))
+}
+
+/// The same for many windows, which may overlap, in one reading: one for each, in their order.
+pub(super) fn observe_each(
+    cx: &mut Context,
+    windows: &[Window],
+    dimension: Dimension,
+    parts: u32,
+) -> Result<Vec<Observed>> {
+    let (summaries, since, bad_lines) = operations_each(cx, windows, dimension, parts)?;
+    let mut calls = calls(cx, windows);
     let now = cx.clock.wall();
     let silent_after = cx.settings()?.silent_after();
     let store = cx.reader()?;
     let all = Query { all: true, sort: Sort::Added, ..Query::default() };
-    let (mut queue, mut flow) = (Queue::default(), Flow::default());
+    let (mut queue, mut flows) = (Queue::default(), vec![Flow::default(); windows.len()]);
     for found in store.find(&all).map_err(from_store)?.items {
         queue.add(&found, now);
-        flow.add(&found, window);
+        for (flow, window) in flows.iter_mut().zip(windows) {
+            flow.add(&found, *window);
+        }
     }
     let mut agents = Roster::default();
     for agent in store.agents().map_err(from_store)? {
         agents.add(&agent, now, silent_after);
     }
     store.events(0, &mut |event| {
-        flow.expired += u64::from(event.verb == "expire" && window.holds(event.at));
+        if event.verb == "expire" {
+            for (flow, window) in flows.iter_mut().zip(windows) {
+                flow.expired += u64::from(window.holds(event.at));
+            }
+        }
         true
     })?;
-    Ok(Observed { operations, since, bad_lines, queue, agents, flow, claude })
+    let together = summaries.into_iter().zip(flows).zip(calls.drain(..));
+    let observed = together.map(|((operations, flow), claude)| Observed {
+        operations,
+        since,
+        bad_lines,
+        queue: queue.clone(),
+        agents,
+        flow,
+        claude,
+    });
+    Ok(observed.collect())
 }
 
-/// The operations of a window alone; when the first of all began; and how many lines cannot be read.
+/// What was read of the operations of windows: a summary for each, when the first operation of all
+/// began, and how many lines cannot be read.
+type Operations<S> = (S, Option<DateTime<Utc>>, u64);
+
+/// The operations of a window alone.
 pub(super) fn operations(
     cx: &mut Context,
     window: Window,
     dimension: Dimension,
     parts: u32,
-) -> Result<(Summary, Option<DateTime<Utc>>, u64)> {
-    let mut summary = Summary::new(window, dimension, parts);
+) -> Result<Operations<Summary>> {
+    let (mut all, first, bad) = operations_each(cx, &[window], dimension, parts)?;
+    let summary = all.pop().unwrap_or_else(|| Summary::new(window, dimension, parts));
+    Ok((summary, first, bad))
+}
+
+fn operations_each(
+    cx: &mut Context,
+    windows: &[Window],
+    dimension: Dimension,
+    parts: u32,
+) -> Result<Operations<Vec<Summary>>> {
+    let mut summaries: Vec<Summary> =
+        windows.iter().map(|window| Summary::new(*window, dimension, parts)).collect();
     let mut first: Option<DateTime<Utc>> = None;
     let dir = cx.place()?.dir;
-    let Some(journal) = open(&dir, cx.flags.trust_dir)? else { return Ok((summary, None, 0)) };
+    let Some(journal) = open(&dir, cx.flags.trust_dir)? else { return Ok((summaries, None, 0)) };
     let read = journal.operations(None, &mut |op| {
         first = Some(first.map_or(op.at, |first| first.min(op.at)));
-        summary.add(&op);
+        for summary in &mut summaries {
+            summary.add(&op);
+        }
     })?;
-    Ok((summary, first, read.bad))
+    Ok((summaries, first, read.bad))
 }
 
 fn open(dir: &Path, trusted: bool) -> Result<Option<Journal>> {
     Journal::open(dir, trusted).map_err(from_store)
 }
 
-/// The calls to Claude of a window. Without any, its layer is not set up only to look.
-fn calls(cx: &mut Context, window: Window) -> Calls {
-    let mut calls = Calls::default();
+/// The calls to Claude of each window. Without any, its layer is not set up only to look.
+fn calls(cx: &mut Context, windows: &[Window]) -> Vec<Calls> {
+    let mut all = vec![Calls::default(); windows.len()];
     for line in claude::ledger(cx) {
-        if parse_rfc3339(&line.at).is_some_and(|at| window.holds(at)) {
-            count(&mut calls, &line);
+        let Some(at) = parse_rfc3339(&line.at) else { continue };
+        for (calls, _) in all.iter_mut().zip(windows).filter(|(_, window)| window.holds(at)) {
+            count(calls, &line);
         }
     }
-    calls
+    all
 }
 
 fn count(calls: &mut Calls, line: &Line) {

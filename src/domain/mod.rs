@@ -5,6 +5,7 @@ pub mod alert;
 pub mod behaviour;
 pub mod claude;
 pub mod health;
+pub mod kpi;
 pub mod legacy;
 pub mod name;
 pub mod scrum;

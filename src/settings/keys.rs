@@ -151,6 +151,57 @@ table! {
     ALERT_DEADLINE "COORD_ALERT_DEADLINE" "alert.deadline",
         Form::Duration, "30s", Never,
         "how long the delivery of an alert may take with all its attempts";
+    HEALTH_ENDPOINTS "COORD_HEALTH_ENDPOINTS" "health.endpoints",
+        Form::Words, "", Never,
+        "addresses (`http` or `https`) that `coord health` asks; nothing is asked unless they are set";
+    HEALTH_ENDPOINT_TIMEOUT "COORD_HEALTH_ENDPOINT_TIMEOUT" "health.endpoint-timeout",
+        Form::Duration, "2s", May,
+        "how long one of these addresses may take to answer";
+    KPI_AVAILABILITY "COORD_KPI_AVAILABILITY" "kpi.availability",
+        Form::Fraction(0.0, 100.0), "99.99", May,
+        "the target for operations that do not fail by this program's fault, in percent";
+    KPI_RESPONSE_P95 "COORD_KPI_RESPONSE_P95" "kpi.response-p95",
+        Form::Duration, "100ms", May,
+        "the target for what 95 of 100 answers may take at most";
+    KPI_RESPONSE_P99 "COORD_KPI_RESPONSE_P99" "kpi.response-p99",
+        Form::Duration, "150ms", May,
+        "the target for what 99 of 100 answers may take at most";
+    KPI_CLAUDE_SUCCESS "COORD_KPI_CLAUDE_SUCCESS" "kpi.claude-success",
+        Form::Fraction(0.0, 100.0), "99.9", May,
+        "the target for calls that Claude answers, in percent";
+    KPI_MEMORY "COORD_KPI_MEMORY" "kpi.memory",
+        Form::Fraction(0.0, 1e9), "80", May,
+        "the target for the memory of any process, in MB (1,000,000 bytes)";
+    KPI_OPERATIONS "COORD_KPI_OPERATIONS_PER_HOUR" "kpi.operations-per-hour",
+        Form::Fraction(0.0, 1e12), "1000", May,
+        "the target for operations in the busiest clock hour";
+    KPI_DEPLOYMENT_SUCCESS "COORD_KPI_DEPLOYMENT_SUCCESS" "kpi.deployment-success",
+        Form::Fraction(0.0, 100.0), "95", May,
+        "the target for deployments that succeed, in percent";
+    KPI_DEPLOYMENT_TIME "COORD_KPI_DEPLOYMENT_TIME" "kpi.deployment-time",
+        Form::Duration, "15m", May,
+        "the target for the time that a deployment takes";
+    KPI_RECOVERY "COORD_KPI_RECOVERY" "kpi.recovery",
+        Form::Duration, "5m", May,
+        "the target for the time from a fault to the next operation that is ok";
+    KPI_TEST_COVERAGE "COORD_KPI_TEST_COVERAGE" "kpi.test-coverage",
+        Form::Fraction(0.0, 100.0), "95", May,
+        "the target for lines that tests run, in percent";
+    KPI_SCRIPTS "COORD_KPI_SCRIPTS" "kpi.scripts",
+        Form::Number(0, 1_000_000), "45", May,
+        "the target for the number of scripts that are left";
+    KPI_VELOCITY "COORD_KPI_VELOCITY" "kpi.velocity",
+        Form::Number(0, 1_000_000_000), "", May,
+        "the target for points of finished work in the window; none unless it is set";
+    KPI_LEAD_TIME "COORD_KPI_LEAD_TIME" "kpi.lead-time",
+        Form::Duration, "", May,
+        "the target for the median time from adding an item to its completion; none unless it is set";
+    KPI_CYCLE_TIME "COORD_KPI_CYCLE_TIME" "kpi.cycle-time",
+        Form::Duration, "", May,
+        "the target for the median time from an item's last claim to its completion; none unless it is set";
+    KPI_FLOW_EFFICIENCY "COORD_KPI_FLOW_EFFICIENCY" "kpi.flow-efficiency",
+        Form::Fraction(0.0, 100.0), "", May,
+        "the target for the share of lead time in which somebody worked, in percent; none unless it is set";
     CLAUDE_BACKEND "COORD_CLAUDE_BACKEND" "claude.backend",
         Form::Choice(&["auto", "api", "cli"]), "auto", Never,
         "who is asked: the API if there is a key, else the `claude` program; or just one of them";

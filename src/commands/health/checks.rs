@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::measured::{self, Measured};
 use crate::commands::{Context, from_store};
 use crate::domain::health::{self, Finding};
 use crate::domain::time::{Stamp, human_duration, parse_rfc3339};
@@ -52,6 +53,9 @@ pub(super) const CHECKS: &[Check] = &[
     check("dead-letters", 20, dead_letters),
     check("agents", 20, agents),
     check("claude", 20, claude),
+    check("availability", 30, measured::availability),
+    check("telemetry", 10, measured::telemetry),
+    check("endpoints", 40, measured::endpoints),
     check("program", 10, program),
 ];
 
@@ -68,6 +72,8 @@ pub(super) struct Probe {
     volume: Option<Volume>,
     claude: Option<Result<crate::client::claude::State, Error>>,
     claude_problems: Vec<Error>,
+    /// What was measured, and what is measured now.
+    pub(super) measured: Measured,
     sleep: Box<dyn Fn(Duration)>,
 }
 
@@ -93,6 +99,7 @@ impl Probe {
         let (now, env, clock) = (cx.stamp(), cx.env.clone(), std::sync::Arc::clone(&cx.clock));
         let claude = crate::commands::claude::standing(cx);
         let claude_problems = crate::commands::claude::problems(cx);
+        let measured = Measured::new(cx);
         let (trusted, sleep) = (cx.flags.trust_dir, Box::new(move |time| clock.sleep(time)));
         Self {
             env,
@@ -106,6 +113,7 @@ impl Probe {
             volume,
             claude,
             claude_problems,
+            measured,
             sleep,
         }
     }
@@ -113,6 +121,11 @@ impl Probe {
     /// The state directory.
     pub(super) fn dir(&self) -> Option<String> {
         self.place.as_ref().ok().map(|place| place.dir.display().to_string())
+    }
+
+    /// Whether there are addresses to be asked.
+    pub(super) const fn has_endpoints(&self) -> bool {
+        self.measured.has_endpoints()
     }
 
     fn path(&self) -> Option<&Path> {

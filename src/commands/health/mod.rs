@@ -1,6 +1,7 @@
 //! `coord health` and its long form, `coord doctor`.
 
 mod checks;
+mod measured;
 mod report;
 
 use clap::builder::RangedU64ValueParser;
@@ -12,11 +13,15 @@ use crate::domain::health::{LEAST_FREE, Level};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Shape, plural};
 
-/// Check store, disk, clock, leases, agents and settings, with a score
+/// Check store, disk, clock, leases, agents, availability and settings, with a score
 ///
 /// Shows what is not as it should be and what to do about it. The score begins at 100; a failed
 /// check takes its weight away, a warning a fifth of it. Nothing is changed, no lock is waited for,
 /// and a store that is read-only, or not there, is judged as well. `coord doctor` is the long form.
+///
+/// Availability is the share of operations of the last 24 hours that did not fail by this program's
+/// fault; its target is `kpi.availability`. The addresses of `health.endpoints` are asked as well,
+/// each for `health.endpoint-timeout` at most.
 ///
 /// Exit code 10 if a check failed, or the score is below `--min`.
 #[derive(clap::Args, Debug)]
@@ -25,7 +30,8 @@ Examples:
   coord health
   coord health -q                                The score alone
   coord health --min 90 || page-somebody         For cron and container probes
-  coord health --json | jq '.data.health_score'")]
+  coord health --json | jq '.data | {health_score, availability, error_budget_left}'
+  COORD_HEALTH_ENDPOINTS=http://127.0.0.1:4000/health coord health")]
 pub(crate) struct Args {
     #[command(flatten)]
     limits: Limits,
@@ -77,8 +83,11 @@ impl Verb for DoctorArgs {
 
 fn examine(cx: &mut Context, limits: &Limits, long: bool) -> Result<()> {
     let mut probe = Probe::new(cx, limits.min_free << 20, long);
-    let found: Vec<_> = CHECKS.iter().map(|check| (check, (check.make)(&mut probe))).collect();
-    let report = Report::new(found, probe.dir(), limits.min, long);
+    // What nobody configured is no check.
+    let made = CHECKS.iter().filter(|check| check.name != "endpoints" || probe.has_endpoints());
+    let made: Vec<_> = made.collect();
+    let found = made.into_iter().map(|check| (check, (check.make)(&mut probe))).collect();
+    let report = Report::new(found, &probe, limits.min, long);
     cx.ui.emit(&report)?;
     let failed = report.count(Level::Fail);
     let error = if failed > 0 {

@@ -5,8 +5,9 @@ use std::io;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::checks::Check;
+use super::checks::{Check, Probe};
 use crate::domain::health::{Finding, Level, score};
+use crate::domain::kpi::bound;
 use crate::output::style::{ERROR, LITERAL, WARNING};
 use crate::output::{Screen, View, line, plural};
 
@@ -24,6 +25,22 @@ pub(super) struct Report {
     dir: Option<String>,
     /// The version of this program.
     version: &'static str,
+    /// The share (0 to 1) of operations that did not fail by this program's fault, in the last 24
+    /// hours; null without any.
+    availability: Option<f64>,
+    /// What it should be.
+    availability_target: Option<f64>,
+    /// The share that the operations prove at 95 % confidence; null without any.
+    availability_bound: Option<f64>,
+    /// The share that is left of the faults which the target allows: 1 without a fault, below 0 beyond
+    /// the target; null without operations.
+    error_budget_left: Option<f64>,
+    /// Operations in the last 24 hours.
+    operations: u64,
+    /// How many of them failed by this program's fault.
+    faults: u64,
+    /// How large the telemetry on disk is.
+    telemetry_bytes: u64,
     ok: u64,
     warn: u64,
     fail: u64,
@@ -46,10 +63,12 @@ struct Row {
 impl Report {
     pub(super) fn new(
         found: Vec<(&'static Check, Finding)>,
-        dir: Option<String>,
+        probe: &Probe,
         min: u32,
         long: bool,
     ) -> Self {
+        let measured = &probe.measured;
+        let budget = measured.budget();
         let health_score = score(found.iter().map(|(check, f)| (f.level, check.weight)));
         let count = |level| found.iter().filter(|(_, f)| f.level == level).count() as u64;
         let fail = count(Level::Fail);
@@ -58,7 +77,14 @@ impl Report {
             healthy: fail == 0 && health_score >= min,
             min,
             long,
-            dir,
+            dir: probe.dir(),
+            availability: measured.availability(),
+            availability_target: measured.target(),
+            availability_bound: budget.and_then(|b| bound::lower(b.count, b.faults)),
+            error_budget_left: budget.map(|b| b.left),
+            operations: measured.operations(),
+            faults: budget.map_or(0, |b| b.faults),
+            telemetry_bytes: measured.bytes(),
             version: env!("COORD_VERSION"),
             ok: count(Level::Ok),
             warn: count(Level::Warn),

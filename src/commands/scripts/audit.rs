@@ -75,7 +75,7 @@ impl Verb for Args {
     const VIEWS: &'static [Shape] = &[Shape::of::<Audit>()];
 
     fn run(self, cx: &mut Context) -> Result<()> {
-        let tree = self.look()?;
+        let tree = look(&self.tree, &self.exclude)?;
         let runs = |old: &_| shims::command(old).is_some_and(is_here);
         let census = census::count(tree.scripts, &runs);
         let shims = match &self.write_shims {
@@ -101,26 +101,35 @@ impl Verb for Args {
     }
 }
 
-impl Args {
-    fn look(&self) -> Result<Tree> {
-        let shown = self.tree.display();
-        let about = std::fs::metadata(&self.tree).map_err(|source| {
-            let missing = source.kind() == std::io::ErrorKind::NotFound;
-            let kind = if missing { Kind::User } else { Kind::External };
-            Error::new(kind, format!("cannot read the directory `{shown}`"))
-                .caused_by(source)
-                .hint("give the top of the tree that holds the scripts, such as `.`")
-        })?;
-        if !about.is_dir() {
-            return Err(Error::new(Kind::User, format!("`{shown}` is not a directory"))
-                .hint("give the top of the tree that holds the scripts"));
-        }
-        let enter = |name: &OsStr| name != ".git" && !self.exclude.iter().any(|x| x == name);
-        let mut tree = Tree::default();
-        walk(&self.tree, &enter, &mut |met| tree.take(&self.tree, met))?;
-        tree.skipped.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(tree)
+/// How many scripts there are below a directory; shims are not counted.
+pub(in crate::commands) fn count(dir: &Path) -> Result<u64> {
+    let tree = look(dir, &[])?;
+    if tree.unread > 0 {
+        let count = plural(tree.unread, "place");
+        let error = Error::new(Kind::Problems, format!("{count} could not be read"));
+        return Err(error.hint("`coord scripts audit DIR` names them"));
     }
+    Ok(tree.scripts.len() as u64)
+}
+
+fn look(top: &Path, exclude: &[OsString]) -> Result<Tree> {
+    let shown = top.display();
+    let about = std::fs::metadata(top).map_err(|source| {
+        let missing = source.kind() == std::io::ErrorKind::NotFound;
+        let kind = if missing { Kind::User } else { Kind::External };
+        Error::new(kind, format!("cannot read the directory `{shown}`"))
+            .caused_by(source)
+            .hint("give the top of the tree that holds the scripts, such as `.`")
+    })?;
+    if !about.is_dir() {
+        return Err(Error::new(Kind::User, format!("`{shown}` is not a directory"))
+            .hint("give the top of the tree that holds the scripts"));
+    }
+    let enter = |name: &OsStr| name != ".git" && !exclude.iter().any(|x| x == name);
+    let mut tree = Tree::default();
+    walk(top, &enter, &mut |met| tree.take(top, met))?;
+    tree.skipped.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(tree)
 }
 
 impl Tree {

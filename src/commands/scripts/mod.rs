@@ -1,6 +1,6 @@
 //! `coord scripts`.
 
-mod audit;
+pub(super) mod audit;
 mod report;
 mod shims;
 

@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use crate::domain::kpi::text;
+use crate::domain::telemetry::Budget;
 use crate::domain::time::human_duration;
 
 /// What a check came to.
@@ -160,6 +162,29 @@ pub fn lock(who: &str, held: Duration, patience: Duration, stopped: bool) -> Fin
     }
 }
 
+/// Judges availability by what is left of the error budget: what failed is over, so that it is worth
+/// a look and keeps nobody from working.
+#[must_use]
+pub fn availability(budget: Budget, target: f64) -> Finding {
+    let Budget { count, faults, left, .. } = budget;
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    let share = 100.0 * count.saturating_sub(faults) as f64 / count.max(1) as f64;
+    let (share, target) = (text::floored(share), text::floored(target * 100.0));
+    let counted = format!(
+        "{share} % in the last 24 hours ({} of {} failed)",
+        text::thousands(faults),
+        text::counted(count, "operation", "operations")
+    );
+    if left >= 0.0 && (faults == 0 || left > 0.0) {
+        return Finding::ok(format!(
+            "{counted}; {:.0} % of the error budget is left",
+            left * 100.0
+        ));
+    }
+    Finding::warn(format!("{counted}; the error budget of {target} % is used up"))
+        .todo("`coord kpi report` has the figures; `ops.jsonl` has each operation that failed")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +197,18 @@ mod tests {
         assert_eq!(score([(Warn, 50), (Warn, 1)]), 100 - 10 - 1);
         assert_eq!(score([(Fail, 40), (Warn, 20), (Ok, 100)]), 56);
         assert_eq!(score([(Fail, 60), (Fail, 60)]), 0);
+    }
+
+    #[test]
+    fn an_error_budget_is_used_up_or_not() {
+        let judge = |count, faults, left| {
+            availability(Budget { count, faults, allowed: 1.0, left }, 0.9999)
+        };
+        assert_eq!(judge(10, 0, 1.0).level, Level::Ok);
+        assert_eq!(judge(20_000, 1, 0.5).level, Level::Ok);
+        assert_eq!(judge(10_000, 1, 0.0).level, Level::Warn);
+        let over = judge(500, 1, -19.0);
+        assert!(over.level == Level::Warn && over.why.contains("1 of 500 operations failed"));
     }
 
     #[test]

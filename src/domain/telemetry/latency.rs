@@ -78,6 +78,18 @@ impl Latency {
         Some(BUCKETS_US.get(bucket).map_or(about, |limit| about.min(*limit)))
     }
 
+    /// How many took longer than so many microseconds: exact for [`BUCKETS_US`], for other limits to
+    /// a thousandth of the limit.
+    #[must_use]
+    pub fn longer_than(&self, us: u64) -> u64 {
+        let within = match BUCKETS_US.iter().position(|limit| *limit == us) {
+            Some(at) => self.cumulative()[at],
+            None if self.histogram.is_empty() => 0,
+            None => self.histogram.count_between(0, us.min(self.histogram.high())),
+        };
+        self.count() - within
+    }
+
     /// The longest; nothing without any.
     #[must_use]
     pub fn max_us(&self) -> Option<u64> {
@@ -126,6 +138,9 @@ mod tests {
         assert_eq!(some.count(), 5);
         assert_eq!(some.quantile_us(0.6), Some(100_000));
         assert!(some.quantile_us(0.8) > Some(100_000));
+        let longer = |us| some.longer_than(us);
+        assert_eq!((longer(250), longer(100_000), longer(99_000), longer(1 << 40)), (4, 2, 3, 0));
+        assert_eq!((longer(0), Latency::default().longer_than(7)), (5, 0));
     }
 
     proptest! {

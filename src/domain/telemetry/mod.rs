@@ -4,10 +4,12 @@ mod exposition;
 mod latency;
 mod observed;
 mod operation;
+mod recovery;
 mod summary;
 
 pub use exposition::{Exposition, Labels};
 pub use latency::{BUCKETS_US, Latency};
 pub use observed::{Calls, Flow, Observed, Queue, Roster};
 pub use operation::{Operation, Outcome};
+pub use recovery::Recovery;
 pub use summary::{Budget, Dimension, Group, Slice, Summary, Window};

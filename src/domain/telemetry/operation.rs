@@ -1,8 +1,9 @@
 //! One operation: a command that a process ran, or a step of a process that runs many.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -160,7 +161,27 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+/// Commands that run other programs, wait for Claude, or measure: how long they take is not how fast
+/// this program answers.
+const LASTING: [&str; 3] = ["agent run", "swarm run", "lock run"];
+const LASTING_NOUNS: [&str; 4] = ["claude", "bench", "selftest", "demo"];
+
 impl Operation {
+    /// Whether the caller gets its answer from this program alone, so that the time it took is this
+    /// program's.
+    #[must_use]
+    pub fn answers_at_once(&self) -> bool {
+        let noun = self.command.split(' ').next().unwrap_or_default();
+        !LASTING.contains(&self.command.as_str()) && !LASTING_NOUNS.contains(&noun)
+    }
+
+    /// When it ended.
+    #[must_use]
+    pub fn end(&self) -> DateTime<Utc> {
+        let took = TimeDelta::from_std(Duration::from_micros(self.duration_us));
+        took.ok().and_then(|took| self.at.checked_add_signed(took)).unwrap_or(self.at)
+    }
+
     /// The operation as a span.
     #[must_use]
     pub fn span(&self) -> Span {

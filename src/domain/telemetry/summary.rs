@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Latency, Operation, Outcome};
+use super::{Latency, Operation, Outcome, Recovery};
 
 /// A window of time: from a moment on, up to another one that is no part of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -92,6 +92,8 @@ pub struct Group {
     pub cpu_us: u64,
     /// The most memory that one of them had, in KiB; nothing where none was measured.
     pub memory_kib: Option<u64>,
+    /// How many were asked for their memory.
+    pub memory_measured: u64,
 }
 
 impl Group {
@@ -102,6 +104,7 @@ impl Group {
         self.lock_wait.record(op.lock_wait_us);
         self.cpu_us = self.cpu_us.saturating_add(op.cpu_us.unwrap_or(0));
         self.memory_kib = self.memory_kib.max(op.memory_kib);
+        self.memory_measured += u64::from(op.memory_kib.is_some());
     }
 
     /// How many there are.
@@ -182,6 +185,12 @@ pub struct Summary {
     pub groups: BTreeMap<String, Group>,
     /// The parts, oldest first.
     pub slices: Vec<Slice>,
+    /// How long those took that answer at once: see [`Operation::answers_at_once`].
+    pub responses: Latency,
+    /// Operations by clock hour, counted from 1970.
+    pub hours: BTreeMap<i64, u64>,
+    /// How long faults lasted.
+    pub recovery: Recovery,
 }
 
 impl Summary {
@@ -198,6 +207,9 @@ impl Summary {
                 .into_iter()
                 .map(|window| Slice { window, group: Group::default() })
                 .collect(),
+            responses: Latency::default(),
+            hours: BTreeMap::new(),
+            recovery: Recovery::default(),
         }
     }
 
@@ -207,6 +219,11 @@ impl Summary {
             return;
         }
         self.total.add(op);
+        self.recovery.add(op);
+        *self.hours.entry(op.at.timestamp().div_euclid(3600)).or_default() += 1;
+        if op.answers_at_once() {
+            self.responses.record(op.duration_us);
+        }
         if let Some(name) = self.dimension.of(op) {
             if let Some(group) = self.groups.get_mut(name) {
                 group.add(op);
@@ -226,6 +243,13 @@ impl Summary {
     pub fn per_hour(&self) -> Option<f64> {
         let hours = self.window.length().as_secs_f64() / 3600.0;
         (hours > 0.0).then(|| self.total.count() as f64 / hours)
+    }
+
+    /// The clock hour with most operations: its beginning, and how many. Of several the first.
+    #[must_use]
+    pub fn busiest_hour(&self) -> Option<(DateTime<Utc>, u64)> {
+        let (hour, count) = self.hours.iter().rev().max_by_key(|(_, count)| **count)?;
+        Some((DateTime::from_timestamp(hour * 3600, 0)?, *count))
     }
 }
 
