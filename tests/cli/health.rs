@@ -237,3 +237,89 @@ fn leases_dead_letters_and_silent_agents() {
     assert!(!row(&out, "agents")["why"].as_str().unwrap().contains("zed"), "{out}");
     finds(&env.coord("health --json"), "agents", "ok", "2 agents");
 }
+
+#[test]
+fn availability_and_what_is_left_of_its_budget() {
+    let env = TestEnv::new();
+    let ops = env.store().join("ops.jsonl");
+    let at = env.shell("date -u -d '-1 hour' +%FT%TZ").out();
+    let old = env.shell("date -u -d '-2 days' +%FT%TZ").out();
+    let op = |at: &str, outcome: &str| {
+        format!(
+            "{{\"at\":\"{}\",\"command\":\"work add\",\"outcome\":\"{outcome}\",\"exit_code\":0,\"duration_us\":1,\
+             \"trace_id\":\"0af7651916cd43dd8448eb211c80319c\",\"span_id\":\"b7ad6b7169203331\"}}\n",
+            at.trim()
+        )
+    };
+    std::fs::remove_file(&ops).unwrap();
+    let out = env.coord("health --json");
+    finds(&out, "availability", "ok", "nothing is recorded");
+    assert_eq!(
+        (&out.data()["availability"], &out.data()["error_budget_left"]),
+        (&Value::Null, &Value::Null)
+    );
+    finds(&out, "telemetry", "ok", "nothing is recorded");
+    let text = op(&at, "ok").repeat(999) + &op(&at, "bug") + &op(&old, "bug").repeat(50);
+    std::fs::write(&ops, &text).unwrap();
+    let out = env.coord("health --json");
+    finds(&out, "availability", "warn", "1 of 1,000 operations failed");
+    let data = out.data();
+    let number = |key: &str| data[key].as_f64().unwrap();
+    assert!((number("availability") - 0.999).abs() < 1e-12, "{data}");
+    // A tenth of one fault is allowed.
+    assert!((number("error_budget_left") + 9.0).abs() < 1e-9, "{data}");
+    assert_eq!((&data["operations"], &data["faults"]), (&1000.into(), &1.into()));
+    assert_eq!(data["telemetry_bytes"], text.len());
+    let out = env.shell("COORD_KPI_AVAILABILITY=99.8 $COORD health --json");
+    finds(&out, "availability", "ok", "50 % of the error budget is left");
+    std::fs::write(&ops, text + "not json\n").unwrap();
+    finds(&env.coord("health --json"), "telemetry", "warn", "1 line cannot be read");
+    std::fs::remove_file(&ops).unwrap();
+    symlink("elsewhere", &ops).unwrap();
+    finds(&env.coord("health --json"), "telemetry", "warn", "symbolic link");
+}
+
+#[test]
+fn addresses_that_are_watched_answer_in_time_or_fail() {
+    use std::io::Read as _;
+    use std::net::TcpListener;
+    let env = TestEnv::new();
+    let out = env.coord("health --json");
+    let rows = out.data()["checks"].as_array().unwrap().clone();
+    assert!(rows.iter().all(|row| row["check"] != "endpoints"), "no check without an address");
+    let serve = |answer: Option<&'static str>| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let mut kept = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 1024]);
+                if let Some(answer) = answer {
+                    let _ = stream.write_all(answer.as_bytes());
+                } else {
+                    kept.push(stream);
+                }
+            }
+        });
+        format!("http://user:secret@127.0.0.1:{port}/health?token=secret")
+    };
+    let well = serve(Some("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"));
+    let ill = serve(Some("HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n"));
+    let silent = serve(None);
+    let ask = |urls: &[&str]| {
+        let mut cmd = env.command();
+        cmd.args(["health", "--json"]).env("COORD_HEALTH_ENDPOINTS", urls.join(","));
+        Output(cmd.env("COORD_HEALTH_ENDPOINT_TIMEOUT", "700ms").output().unwrap())
+    };
+    finds(&ask(&[&well]), "endpoints", "ok", "1 address answers well");
+    let out = ask(&[&well, &ill, &silent, "http://127.0.0.1:1/"]);
+    finds(&out, "endpoints", "fail", "answers 503; ");
+    finds(&out, "endpoints", "fail", "no answer within 700 ms");
+    finds(&out, "endpoints", "fail", "Connection refused");
+    assert!(!out.out().contains("secret"), "{out}");
+    // A project may not say whom to ask.
+    env.write(".coord/config.toml", &format!("[health]\nendpoints = [\"{ill}\"]\n"));
+    let out = env.coord("health --json");
+    finds(&out, "config", "warn", "cannot be set by a project");
+}

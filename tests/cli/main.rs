@@ -15,6 +15,7 @@ mod demo;
 mod env;
 mod health;
 mod import;
+mod kpi;
 mod legacy;
 mod lock;
 mod schema;

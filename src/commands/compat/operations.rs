@@ -9,6 +9,8 @@ use super::facts::Facts;
 use super::{NAME, Reply, analysis, ceremonies, given, heading, is_there, section};
 use crate::commands::{Context, alert};
 use crate::domain::alert::Finding;
+use crate::commands::Context;
+use crate::domain::kpi::{Figure, text};
 use crate::domain::legacy::dialect::Spelling;
 use crate::domain::legacy::mirror::seconds;
 use crate::domain::time::human_duration;
@@ -124,7 +126,27 @@ fn metrics(cx: &mut Context, by_team: bool) -> Result<Reply> {
         });
         section(&mut lines, "👥 TEAMS:", rows.collect::<Vec<_>>());
     }
-    Ok(Reply::new(lines, ceremonies::data(&board)))
+    let mut data = ceremonies::data(&board);
+    if by_team {
+        let figures = crate::commands::kpi::report::lately(cx)?;
+        section(&mut lines, "🎯 TARGETS, LAST 7 DAYS:", figures.iter().map(target));
+        let row = |f: &Figure| json!({ "name": f.kpi.name(), "value": f.value, "target": f.target, "verdict": f.verdict.as_str() });
+        data["figures"] = figures.iter().map(row).collect();
+    }
+    Ok(Reply::new(lines, data))
+}
+
+/// A figure in a line.
+fn target(figure: &Figure) -> String {
+    let (kpi, said) = (figure.kpi, figure.verdict.words());
+    let shown = |value| text::value(value, kpi.unit());
+    match (figure.value, figure.target) {
+        (None, _) => format!("{}: nothing recorded", kpi.title()),
+        (Some(value), None) => format!("{}: {}", kpi.title(), shown(value)),
+        (Some(value), Some(target)) => {
+            format!("{}: {}, target {}: {said}", kpi.title(), shown(value), shown(target))
+        }
+    }
 }
 
 fn logs(cx: &mut Context, rest: &[&str]) -> Result<Reply> {

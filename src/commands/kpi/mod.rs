@@ -4,7 +4,7 @@ mod chart;
 mod forms;
 mod html;
 mod markdown;
-mod report;
+pub(super) mod report;
 mod view;
 
 use clap::Command;

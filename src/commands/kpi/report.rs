@@ -8,7 +8,7 @@ use clap::builder::RangedU64ValueParser;
 
 use super::forms;
 use super::view::{Period, Report};
-use crate::commands::observed::observe_each;
+use crate::commands::observed::{observe, observe_each};
 use crate::commands::{Context, Verb, scripts};
 use crate::domain::kpi::{Coverage, Evidence, Figure, Kpi, Required, Targets, Week, measure};
 use crate::domain::telemetry::{Dimension, Window};
@@ -235,6 +235,16 @@ impl Args {
         periods.extend(window.parts(parts.unwrap_or(PARTS)));
         Ok(periods.into_iter().map(Period::of).collect())
     }
+}
+
+/// The figures of the last seven days, for the old dialect.
+pub(in crate::commands) fn lately(cx: &mut Context) -> Result<Vec<Figure>> {
+    let now = cx.clock.wall();
+    let targets = targets(cx)?;
+    let window = Window::before(now + chrono::TimeDelta::milliseconds(1), WINDOW);
+    let observed = observe(cx, window, Dimension::Team, 0)?;
+    let evidence = Evidence { observed: &observed, coverage: None, scripts: None, now };
+    Ok(measure(evidence, &targets))
 }
 
 /// The targets, each in the unit of its figure.

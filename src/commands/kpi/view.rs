@@ -12,8 +12,12 @@ use super::markdown;
 use crate::domain::kpi::{Figure, Gate, Kpi, Required, Trend, Verdict, Week, text, trend};
 use crate::domain::telemetry::{Observed, Window};
 use crate::domain::time::{human_duration, rfc3339};
+use crate::output::chart;
 use crate::output::style::{DIM, ERROR, HEADER, LITERAL, WARNING};
 use crate::output::{Column, Screen, Table, View, plural};
+
+/// From this width on there is room for lines of columns.
+const WITH_SPARKS: usize = 96;
 
 /// A stretch of time that is looked at.
 pub(super) struct Period {
@@ -363,8 +367,12 @@ impl Report {
             Column::new("VERDICT"),
             Column::new("TREND"),
         ];
+        let newest = card.from == self.card.from;
+        let sparks = newest && screen.width.is_some_and(|width| width >= WITH_SPARKS);
         if screen.width.is_none() {
             columns.push(Column::new("WHY"));
+        } else if sparks {
+            columns.push(Column::new("COURSE"));
         }
         let mut table = Table::new(columns);
         for row in &card.figures {
@@ -379,6 +387,11 @@ impl Report {
                 let week = card.week.as_ref().filter(|_| self.weeks.is_some());
                 cells.push(row.why.clone());
                 cells.splice(0..0, week.cloned());
+            }
+            if sparks {
+                let values = self.series.iter().map(|point| point.values.get(row.name).copied());
+                let values: Vec<_> = values.map(Option::flatten).collect();
+                cells.push(chart::spark(&values));
             }
             table.row(cells);
         }

@@ -248,7 +248,7 @@ pub const COMMANDS: &[Spelling] = &[
     row(Operations, &["status"], "", "coord status", "Counts by state"),
     row(Operations, &["health"], "", "coord health", "What needs attention"),
     row(Operations, &["metrics"], "", "coord telemetry report", "Counts, points and times"),
-    row(Operations, &["reports"], "", "coord telemetry report", "The same for each team"),
+    row(Operations, &["reports"], "", "coord kpi report", "The same for each team, and targets"),
     row(Operations, &["logs"], "[count]", "coord telemetry report", "The last events"),
     row(Operations, &["audit"], "", "coord verify", "Check the whole audit trail"),
     row(Operations, &["environment"], "", "coord env", "Where everything is, and why"),
