@@ -69,28 +69,13 @@ pub(super) fn observe_each(
     Ok(observed.collect())
 }
 
-/// What was read of the operations of windows: a summary for each, when the first operation of all
-/// began, and how many lines cannot be read.
-type Operations<S> = (S, Option<DateTime<Utc>>, u64);
-
-/// The operations of a window alone.
-pub(super) fn operations(
-    cx: &mut Context,
-    window: Window,
-    dimension: Dimension,
-    parts: u32,
-) -> Result<Operations<Summary>> {
-    let (mut all, first, bad) = operations_each(cx, &[window], dimension, parts)?;
-    let summary = all.pop().unwrap_or_else(|| Summary::new(window, dimension, parts));
-    Ok((summary, first, bad))
-}
-
+/// The operations of each window; when the first of all began; and how many lines cannot be read.
 fn operations_each(
     cx: &mut Context,
     windows: &[Window],
     dimension: Dimension,
     parts: u32,
-) -> Result<Operations<Vec<Summary>>> {
+) -> Result<(Vec<Summary>, Option<DateTime<Utc>>, u64)> {
     let mut summaries: Vec<Summary> =
         windows.iter().map(|window| Summary::new(*window, dimension, parts)).collect();
     let mut first: Option<DateTime<Utc>> = None;

@@ -81,6 +81,8 @@ const LINES: &[&str] = &[
     "lock list",
     "verify",
     "health",
+    "kpi report",
+    "selftest --list",
     "telemetry report",
     "compat status",
     "util schema",

@@ -95,7 +95,7 @@ impl Measured {
 fn noted(cx: &mut Context) -> Result<Option<Noted>> {
     let dir = cx.place()?.dir;
     let now = cx.clock.wall();
-    let Some(journal) = Journal::open(&dir, cx.flags.trust_dir).map_err(from_store)? else {
+    let Some(journal) = Journal::observe(&dir).map_err(from_store)? else {
         return Ok(None);
     };
     let (mut files, mut bytes) = (0, 0);

@@ -45,6 +45,13 @@ impl Journal {
     #[must_use]
     pub const fn dir(&self) -> &Dir {
         &self.dir
+    /// Opens it only to look at it: nothing is checked, and nothing is mended.
+    pub fn observe(state: &Path) -> Result<Option<Self>> {
+        match Dir::observe(state) {
+            Ok(dir) => Ok(Some(Self { dir })),
+            Err(e) if e.is_not_found() => Ok(None),
+            Err(e) => Err(failure::open(e)),
+        }
     }
 
     /// Shows every operation that began at or after `since`, in the order in which they ended.
