@@ -5,6 +5,8 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
+use super::http::chain;
+
 /// What an address said.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Answer {
@@ -54,16 +56,7 @@ async fn one(client: Client, url: String, limit: Duration) -> Answer {
         Err(e) if e.is_timeout() => {
             Answer::Failed(format!("no answer within {} ms", limit.as_millis()))
         }
-        Err(e) => {
-            // The outermost text repeats the address, which may hold a password.
-            let mut cause = std::error::Error::source(&e);
-            let mut why = "it is no address that can be asked".to_owned();
-            while let Some(inner) = cause {
-                why = inner.to_string();
-                cause = inner.source();
-            }
-            Answer::Failed(why)
-        }
+        Err(e) => Answer::Failed(chain(&e)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod backoff;
 pub mod claude;
+pub mod endpoint;
 mod http;
 pub mod notify;
 pub mod otlp;
-pub mod endpoint;

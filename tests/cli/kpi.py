@@ -16,7 +16,7 @@ import random
 import sys
 
 LASTING = ("agent run", "swarm run", "lock run")
-LASTING_NOUNS = ("claude", "bench", "selftest", "demo")
+LASTING_NOUNS = ("claude", "trace", "bench", "selftest", "demo")
 FAULTS = ("lock-timeout", "external", "unknown-outcome", "bug")
 Z = 1.6448536269514722
 
@@ -38,8 +38,8 @@ def seed(state, ledgers, now, old):
         at += datetime.timedelta(seconds=chance.expovariate(1 / 600))
         for _ in range(chance.choice((1, 1, 1, 9))):
             command = chance.choices(
-                ("work claim", "work complete", "work add", "status", "agent run", "claude ask"),
-                (40, 30, 20, 10, 2, 1),
+                ("work claim", "work complete", "work add", "status", "agent run", "claude ask", "trace show"),
+                (40, 30, 20, 10, 2, 1, 1),
             )[0]
             outcome = chance.choices(
                 ("ok", "empty", "conflict", "external", "lock-timeout", "bug"),

@@ -147,7 +147,7 @@ fn course(page: &mut String, report: &Report, row: &Row) -> Result<bool> {
          <th scope=\"col\" class=\"n\">Measured</th></tr></thead>\n<tbody>\n",
         row.name,
         row.title,
-        escaped(row.about),
+        prose(row.about),
         escaped(&row.aim()),
     );
     for point in series {

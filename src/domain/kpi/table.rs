@@ -171,14 +171,14 @@ impl Kpi {
                 "Response time p95",
                 Milliseconds,
                 Lower,
-                "what 95 of 100 answers took at most; commands that run other programs, ask Claude or measure are left out",
+                "what 95 of 100 answers took at most; commands that last, such as `agent run` and `claude ask`, are left out",
             ),
             Self::ResponseP99 => (
                 "response-p99",
                 "Response time p99",
                 Milliseconds,
                 Lower,
-                "what 99 of 100 answers took at most; commands that run other programs, ask Claude or measure are left out",
+                "what 99 of 100 answers took at most; commands that last, such as `agent run` and `claude ask`, are left out",
             ),
             Self::ClaudeSuccess => (
                 "claude-success",

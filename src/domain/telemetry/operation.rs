@@ -161,10 +161,10 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Commands that run other programs, wait for Claude, or measure: how long they take is not how fast
-/// this program answers.
+/// Commands that run other programs, ask Claude, follow what happens, or measure: how long they take is
+/// not how fast this program answers.
 const LASTING: [&str; 3] = ["agent run", "swarm run", "lock run"];
-const LASTING_NOUNS: [&str; 4] = ["claude", "bench", "selftest", "demo"];
+const LASTING_NOUNS: [&str; 5] = ["claude", "trace", "bench", "selftest", "demo"];
 
 impl Operation {
     /// Whether the caller gets its answer from this program alone, so that the time it took is this

@@ -45,6 +45,8 @@ impl Journal {
     #[must_use]
     pub const fn dir(&self) -> &Dir {
         &self.dir
+    }
+
     /// Opens it only to look at it: nothing is checked, and nothing is mended.
     pub fn observe(state: &Path) -> Result<Option<Self>> {
         match Dir::observe(state) {
