@@ -82,7 +82,6 @@ const LINES: &[&str] = &[
     "verify",
     "health",
     "kpi report",
-    "selftest --list",
     "telemetry report",
     "compat status",
     "util schema",

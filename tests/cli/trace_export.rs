@@ -33,10 +33,13 @@ fn lines(env: &TestEnv, file: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// The path and the body of each request.
+type Bodies = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
 /// A receiver that answers as it is told, and then with success. It understands nothing.
 struct Told {
     address: String,
-    bodies: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    bodies: Bodies,
 }
 
 impl Told {
@@ -299,7 +302,8 @@ fn many_spans_go_in_batches_and_what_was_taken_stays_taken() {
             "at": "2026-01-02T03:04:05.000000Z", "command": "work add", "outcome": "ok", "exit_code": 0,
             "duration_us": n, "trace_id": format!("{n:032x}"), "span_id": format!("{n:016x}"),
         });
-        text += &format!("{line}\n");
+        text.push_str(&line.to_string());
+        text.push('\n');
     }
     std::fs::write(env.store().join("ops.jsonl"), text).unwrap();
     let server = Told::start(vec![answer(200, "", b""), answer(400, "", b"")]);

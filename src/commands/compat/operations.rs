@@ -9,7 +9,6 @@ use super::facts::Facts;
 use super::{NAME, Reply, analysis, ceremonies, given, heading, is_there, section};
 use crate::commands::{Context, alert};
 use crate::domain::alert::Finding;
-use crate::commands::Context;
 use crate::domain::kpi::{Figure, text};
 use crate::domain::legacy::dialect::Spelling;
 use crate::domain::legacy::mirror::seconds;
