@@ -34,27 +34,30 @@ pub fn command() -> clap::Command {
 /// Runs the program.
 pub fn main(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
     let argv: Vec<OsString> = argv.into_iter().collect();
-    if let Some(code) = bench::bare::run(&argv) {
-        return code;
-    }
+    bench::bare::run(&argv).unwrap_or_else(|| whole(&argv))
+}
+
+/// All but the measured operations, which do without its room on the stack.
+#[inline(never)]
+fn whole(argv: &[OsString]) -> ExitCode {
     if argv.get(1).is_some_and(|word| word == process::BECOME) {
         return process::become_program(&argv[2..]);
     }
     let env = Env::Process;
     if compat::is_old_name(argv.first()) {
-        return old_dialect(env, &argv);
+        return old_dialect(env, argv);
     }
-    if let Some(code) = complete::answer(&argv, &env, || early::Early::scan(&[], &env).ui(&env)) {
+    if let Some(code) = complete::answer(argv, &env, || early::Early::scan(&[], &env).ui(&env)) {
         return code;
     }
     // Enough of the flags to show an error as it was asked for, whatever else is wrong.
-    let early = early::Early::scan(&argv, &env);
+    let early = early::Early::scan(argv, &env);
     let ui = early.ui(&env);
-    if early::is_version(&argv) {
+    if early::is_version(argv) {
         let (mut ui, result) = version(ui);
         return end(&mut ui, result.as_ref().err());
     }
-    run(ui, env, &argv, early)
+    run(ui, env, argv, early)
 }
 
 /// Shows the error, if there is one, and picks the exit code.

@@ -304,7 +304,7 @@ impl Context {
 
     /// An operation id that was never used.
     pub(crate) fn fresh_op(&self) -> Result<OpId> {
-        let text = format!("op-{}", self.ids.hex());
+        let text = ["op-", &self.ids.hex()].concat();
         text.parse().map_err(|_| Error::new(Kind::Bug, "a made operation id is not valid"))
     }
 

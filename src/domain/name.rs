@@ -57,7 +57,8 @@ macro_rules! name {
             #[must_use]
             pub fn numbered(prefix: char, number: u64) -> Self {
                 debug_assert!(prefix.is_ascii_alphabetic());
-                Self(format!("{prefix}-{number}"))
+                // Not formatted: this is part of every short command.
+                Self([prefix.encode_utf8(&mut [0; 4]), "-", &number.to_string()].concat())
             }
 
             /// The name as text.

@@ -178,10 +178,15 @@ impl Dir {
             | OFlags::NONBLOCK
             | match access {
                 Access::Read => OFlags::RDONLY,
-                Access::Write => OFlags::RDWR,
-                Access::Create | Access::Truncate => OFlags::RDWR | OFlags::CREATE,
-                Access::Append => OFlags::RDWR | OFlags::APPEND,
-                Access::AppendCreate => OFlags::RDWR | OFlags::APPEND | OFlags::CREATE,
+                // To note that each file was read costs as much as reading it.
+                Access::Write => OFlags::RDWR | OFlags::NOATIME,
+                Access::Create | Access::Truncate => {
+                    OFlags::RDWR | OFlags::CREATE | OFlags::NOATIME
+                }
+                Access::Append => OFlags::RDWR | OFlags::APPEND | OFlags::NOATIME,
+                Access::AppendCreate => {
+                    OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NOATIME
+                }
             };
         let mode =
             if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
@@ -313,6 +318,10 @@ impl Dir {
         let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         // Some file systems let a signal interrupt an open.
         match rustix::io::retry_on_intr(|| openat2(&self.fd, name, flags, mode, how)) {
+            // Only a file's owner may read it without leaving a trace.
+            Err(Errno::PERM) if flags.contains(OFlags::NOATIME) => {
+                self.open_raw(name, flags.difference(OFlags::NOATIME), mode)
+            }
             // Old kernels and some sandboxes lack it; names are single components, so this is the same.
             Err(Errno::NOSYS | Errno::PERM) => {
                 rustix::io::retry_on_intr(|| openat(&self.fd, name, flags | OFlags::NOFOLLOW, mode))

@@ -45,6 +45,7 @@ fn dispatch(words: &[OsString]) -> Result<()> {
     }
 }
 
+#[inline(never)]
 fn claim(dir: &Path, sync: bool) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let op = op(clock.as_ref(), &RandomIds)?;
@@ -63,6 +64,7 @@ fn claim(dir: &Path, sync: bool) -> Result<()> {
     }
 }
 
+#[inline(never)]
 fn complete(id: &str, dir: &Path, sync: bool) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let op = op(clock.as_ref(), &RandomIds)?;
@@ -73,6 +75,7 @@ fn complete(id: &str, dir: &Path, sync: bool) -> Result<()> {
     say(changed.found.item.id.as_str())
 }
 
+#[inline(never)]
 fn heartbeat(dir: &Path) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let op = op(clock.as_ref(), &RandomIds)?;
@@ -82,7 +85,7 @@ fn heartbeat(dir: &Path) -> Result<()> {
 }
 
 fn say(word: &str) -> Result<()> {
-    Ok(std::io::stdout().write_all(format!("{word}\n").as_bytes())?)
+    Ok(std::io::stdout().write_all([word, "\n"].concat().as_bytes())?)
 }
 
 fn unknown() -> Error {

@@ -80,7 +80,7 @@ impl View for Taken {
     }
 
     fn quiet(&self, out: &mut dyn io::Write) -> io::Result<()> {
-        writeln!(out, "{}", self.item.id)
+        out.write_all([self.item.id.as_str(), "\n"].concat().as_bytes())
     }
 }
 

@@ -15,9 +15,10 @@ use super::session::Session;
 use super::{FileStore, failure};
 use crate::domain::agent::{Agent, Known};
 use crate::domain::name::AgentId;
-use crate::domain::time::{Stamp, parse_rfc3339, rfc3339};
+use crate::domain::time::{Stamp, parse_rfc3339};
 use crate::domain::work::transition::{self, Holder, Outcome};
 use crate::domain::work::{Change, Lease, Op, Priority};
+use crate::store::fields::Fields;
 use crate::store::{Error, Removed, Result};
 use crate::sys::fs::{Access, Dir, OpenError};
 
@@ -53,7 +54,7 @@ pub(super) fn load(store: &FileStore, id: &AgentId) -> Result<Option<Agent>> {
 }
 
 fn load_from(dir: &Dir, id: &str) -> Result<Option<Agent>> {
-    let name = format!("{id}.json");
+    let name = [id, ".json"].concat();
     let Some(bytes) = read_file(dir, &name).map_err(failure::open)? else { return Ok(None) };
     let agent = serde_json::from_slice(&bytes).map_err(|e| {
         failure::read(&dir.path().join(&name), io::Error::new(io::ErrorKind::InvalidData, e))
@@ -115,21 +116,28 @@ fn read_beat(dir: &Dir, id: &str) -> Option<Stamp> {
     })
 }
 
+/// The length of a sign of life, line break included: room for 16 digits of milliseconds.
+const BEAT: usize = 90;
+
+/// A sign of life as it is written: always of one length, since the next one takes its place.
+fn beat_line(now: Stamp) -> Vec<u8> {
+    let mut text = Fields::new();
+    text.time("at", now.wall).hex("boot", now.boot).number("boot_ms", now.boot_ms);
+    let mut text = text.close();
+    text.pop();
+    text.resize(text.len().max(BEAT - 2), b' ');
+    text.extend_from_slice(b"}\n");
+    text
+}
+
 /// Notes a sign of life, in place: one write of always the same length.
 pub(super) fn heartbeat(store: &FileStore, id: &AgentId, op: &Op) -> Result<bool> {
     let Some(dir) = open_dir(store, true)? else { return Ok(false) };
-    let name = format!("{id}.beat");
+    let name = [id.as_str(), ".beat"].concat();
     let file = dir.file(&name, Access::Create).map_err(failure::open)?;
-    let now = op.now;
-    let text = format!(
-        "{{\"at\":\"{}\",\"boot\":\"{:016x}\",\"boot_ms\":{:<16}}}\n",
-        rfc3339(now.wall),
-        now.boot,
-        now.boot_ms
-    );
-    file.write_all_at(text.as_bytes(), 0)
+    file.write_all_at(&beat_line(op.now), 0)
         .map_err(|e| failure::io(format!("write `{}`", dir.path().join(&name).display()), e))?;
-    Ok(dir.has(&format!("{id}.json")))
+    Ok(dir.has(&[id.as_str(), ".json"].concat()))
 }
 
 /// A lease as it stands after the holder's last sign of life.
@@ -280,4 +288,22 @@ fn to_give_back(session: &Session<'_>, slot: u32, id: &AgentId) -> Result<Vec<(u
         }
     }
     Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_of_life_have_one_length_and_are_read_back() {
+        let wall = parse_rfc3339("2026-01-02T03:04:05.000006Z").unwrap();
+        for boot_ms in [0, 7, 1_234_567, 9_999_999_999_999_999] {
+            let line = beat_line(Stamp { wall, boot: 0xfe, boot_ms });
+            assert_eq!(line.len(), BEAT);
+            assert!(line.ends_with(b"}\n"));
+            let beat: Beat = serde_json::from_slice(&line).unwrap();
+            assert_eq!((beat.boot.as_str(), beat.boot_ms), ("00000000000000fe", boot_ms));
+            assert_eq!(parse_rfc3339(&beat.at), Some(wall));
+        }
+    }
 }

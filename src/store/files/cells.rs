@@ -308,10 +308,10 @@ impl Overlay {
 impl Collected {
     fn push(&mut self, area: Area, at: u64, bytes: &[u8], written: bool) {
         if self.cells.capacity() == 0 {
-            // What one operation on one item takes.
-            self.cells.reserve(48);
-            self.arena.reserve(4096);
-            self.places.reserve(48);
+            // What one operation on one item takes, and no more: each page that is touched is paid for.
+            self.cells.reserve(28);
+            self.arena.reserve(2048);
+            self.places.reserve(28);
         }
         let start = self.arena.len();
         self.arena.extend_from_slice(bytes);
