@@ -17,8 +17,11 @@ use crate::store::journal::{self, Limits};
 use crate::sys::fs::Dir;
 use crate::sys::{Clock, Env, Ids, usage};
 
-/// Shorter operations are not asked for their memory: asking takes longer than they should.
+/// Operations that computed less are not asked for their memory: asking takes longer than they should.
 const BRIEF: Duration = Duration::from_millis(5);
+
+/// Except those that lasted so long. Where a hundred wait for one another they all last a while.
+const LONG: Duration = Duration::from_secs(1);
 
 /// Commands that promise to leave everything as it is, and those that show what was noted: each look at it
 /// would add to it.
@@ -266,8 +269,9 @@ impl Context {
         let took = self.took.unwrap_or_else(|| step.took(self.clock.as_ref()));
         op.duration_us = micros(took);
         op.lock_wait_us = micros(self.waited);
-        op.cpu_us = Some(micros(usage::cpu()));
-        if took > BRIEF {
+        let used = usage::cpu();
+        op.cpu_us = Some(micros(used));
+        if used > BRIEF || took > LONG {
             op.memory_kib = usage::peak_kib();
         }
         op.agent = self.last_agent();

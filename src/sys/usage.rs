@@ -1,5 +1,7 @@
 //! What this process has used.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -14,7 +16,9 @@ pub fn cpu() -> Duration {
 /// The most memory it had at one time, in KiB; nothing where the kernel does not tell.
 #[must_use]
 pub fn peak_kib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    // In one piece: the kernel makes it anew for each.
+    let mut status = String::with_capacity(8192);
+    File::open("/proc/self/status").and_then(|mut f| f.read_to_string(&mut status)).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
