@@ -35,7 +35,11 @@ fn keep_hot_pieces_together() {
     println!("cargo::rerun-if-changed={}", script.display());
     println!("cargo::rerun-if-env-changed=COORD_LINK_MAP");
     if std::env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|env| env == "musl") {
-        println!("cargo::rustc-link-arg-bin=coord=-Wl,-T,{},-z,norelro", script.display());
+        // The constants go behind the build's id, which not every compiler asks for by itself.
+        println!(
+            "cargo::rustc-link-arg-bin=coord=-Wl,--build-id,-z,norelro,-T,{}",
+            script.display()
+        );
         if let Ok(map) = std::env::var("COORD_LINK_MAP") {
             println!("cargo::rustc-link-arg-bin=coord=-Wl,-Map={map}");
         }
