@@ -58,7 +58,18 @@ macro_rules! name {
             pub fn numbered(prefix: char, number: u64) -> Self {
                 debug_assert!(prefix.is_ascii_alphabetic());
                 // Not formatted: this is part of every short command.
-                Self([prefix.encode_utf8(&mut [0; 4]), "-", &number.to_string()].concat())
+                let mut text = String::with_capacity(24);
+                text.extend([prefix, '-']);
+                let mut power = 1;
+                while number / power >= 10 {
+                    power *= 10;
+                }
+                while power > 0 {
+                    let digit = u32::try_from(number / power % 10).unwrap_or(0);
+                    text.extend(char::from_digit(digit, 10));
+                    power /= 10;
+                }
+                Self(text)
             }
 
             /// The name as text.
@@ -144,6 +155,13 @@ name! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn made_names_tell_their_number() {
+        for number in [0, 7, 9, 10, 41, 99, 100, 10_000, u64::MAX - 1, u64::MAX] {
+            assert_eq!(ItemId::numbered('w', number).as_str(), format!("w-{number}"));
+        }
+    }
 
     #[test]
     fn accepts_what_the_old_system_made() {

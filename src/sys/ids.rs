@@ -11,10 +11,9 @@ pub trait Ids: Send + Sync {
     /// 16 hex digits.
     fn hex(&self) -> String {
         // By hand: formatting would bring in pages that a short command needs for nothing else.
-        let bits = self.bits();
-        let digit =
-            |at: u32| char::from_digit(u32::try_from(bits >> (at * 4) & 15).unwrap_or(0), 16);
-        (0..16).rev().filter_map(digit).collect()
+        let digit = |digit: u8| char::from(b"0123456789abcdef"[usize::from(digit)]);
+        let digits = self.bits().to_be_bytes().map(|byte| [byte >> 4, byte & 15].map(digit));
+        digits.as_flattened().iter().collect()
     }
 }
 
