@@ -5,6 +5,7 @@ mod alert;
 mod backup;
 pub(crate) mod bench;
 mod claude;
+mod cleanup;
 pub(crate) mod compat;
 pub(crate) mod complete;
 mod config;
@@ -72,6 +73,7 @@ pub(crate) const NOUNS: &[Entry] = &[
     )
     .usually("create"),
     Entry::verb::<restore::Args>("restore"),
+    Entry::verb::<cleanup::Args>("cleanup"),
     Entry::verb::<health::Args>("health"),
     Entry::verb::<health::DoctorArgs>("doctor"),
     Entry::noun("telemetry", "Sum up what commands did", telemetry::VERBS, telemetry::build),

@@ -126,7 +126,16 @@ table! {
         "where backups go; else a directory of each store's own in the user's state";
     BACKUP_KEEP "COORD_BACKUP_KEEP" "backup.keep",
         Form::Number(1, 1_000_000), "", Never,
-        "how many of the newest backups `backup prune` and `cleanup` leave";
+        "how many of the newest backups `backup prune` leaves";
+    CLEANUP_HISTORY "COORD_CLEANUP_HISTORY" "cleanup.history",
+        Form::Duration, "", Never,
+        "how old a sealed log must be for `cleanup` to remove it, with the finished items in it; else none is";
+    CLEANUP_TELEMETRY "COORD_CLEANUP_TELEMETRY" "cleanup.telemetry",
+        Form::Duration, "30d", Never,
+        "how old telemetry that was put aside must be for `cleanup` to remove it";
+    CLEANUP_QUARANTINE "COORD_CLEANUP_QUARANTINE" "cleanup.quarantine",
+        Form::Duration, "", Never,
+        "how old what a repair moved aside must be for `cleanup` to remove it; else it stays";
     ALERT_RULES_FILE "COORD_ALERT_RULES_FILE" "alert.rules-file",
         Form::Path, "", Never,
         "the user's own alert rules; else `alerts.toml` beside the user's configuration";

@@ -9,6 +9,7 @@ mod alert;
 mod alert_prometheus;
 mod backup;
 mod bench;
+mod cleanup;
 mod compat;
 mod complete;
 mod demo;

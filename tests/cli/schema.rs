@@ -99,6 +99,7 @@ const ELSEWHERE: &[&str] = &[
     "coord.backup.verify/v1",
     "coord.bench.claude/v1",
     "coord.bench.cold/v1",
+    "coord.cleanup/v1",
     "coord.bench.store/v1",
     "coord.bench.swarm/v1",
     "coord.demo/v1",

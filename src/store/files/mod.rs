@@ -57,6 +57,7 @@ mod backup_tests;
 mod beginning;
 mod bits;
 mod cells;
+pub mod cleanup;
 mod compact;
 mod compare;
 mod head;

@@ -57,3 +57,12 @@ pub(super) fn read(state: &Dir) -> Result<Option<Removed>> {
     }
     Ok(Some(removed))
 }
+
+/// Writes the file, durably.
+pub(super) fn write(history: &Dir, removed: &Removed) -> Result<()> {
+    let mut bytes = serde_json::to_vec(removed)
+        .map_err(|e| failure::io(format!("write `{FILE}`"), e.into()))?;
+    bytes.push(b'\n');
+    let temp = format!(".{FILE}.{}.tmp", std::process::id());
+    history.replace(FILE, &temp, &bytes, true).map_err(failure::open)
+}

@@ -412,3 +412,59 @@ fn a_span_without_its_parent_is_told_unless_the_parent_may_still_run() {
     assert_eq!(look(child.clone() + &root, "imported/spans.jsonl"), (2, 0, 0));
     assert_eq!(look(child, "imported/spans.jsonl"), (1, 1, 0));
 }
+
+#[test]
+fn history_that_was_removed_leaves_a_chain_that_can_be_checked() {
+    use super::super::cleanup::{Ages, LEAST_HISTORY, Thing};
+    use crate::domain::work::{Query, State};
+    let base = scene();
+    let mut bench = Bench::new();
+    bench.clock = base.clock.clone();
+    copy(&base.path(), &bench.path());
+    let state = bench.path();
+    let store = bench.store();
+    let open = |store: &super::super::FileStore| {
+        let states =
+            vec![State::Pending, State::Active, State::Blocked, State::Failed, State::Dead];
+        store.find(&Query { states, ..Query::default() }).unwrap().items
+    };
+    let (before, summary) = (open(&store), store.summary().unwrap());
+    let now = chrono::DateTime::<chrono::Utc>::from(
+        fs::metadata(state.join("work.jsonl")).unwrap().modified().unwrap(),
+    );
+    let later = |days| now + chrono::TimeDelta::days(days);
+    let ages = Ages { history: Some(std::time::Duration::ZERO), ..Ages::default() };
+    assert!(LEAST_HISTORY > std::time::Duration::from_hours(24 * 7));
+    assert!(store.disposable(ages, later(7)).unwrap().is_empty(), "operation ids are remembered");
+    // A newer log in between ends the list.
+    let second = fs::File::options().write(true).open(state.join("history/000003.jsonl")).unwrap();
+    second
+        .set_modified(std::time::SystemTime::now() + std::time::Duration::from_hours(24 * 9))
+        .unwrap();
+    let things: Vec<Thing> = store.disposable(ages, later(10)).unwrap();
+    let paths: Vec<_> = things.iter().map(|thing| thing.path.as_str()).collect();
+    assert_eq!(paths, ["history/000001.jsonl", "history/000002.jsonl"]);
+    assert!(things.iter().all(|thing| thing.bytes > 0 && state.join(&thing.path).exists()));
+    let op = bench.op("tidier");
+    assert_eq!(store.dispose(&things, &op).unwrap(), things);
+    assert!(things.iter().all(|thing| !state.join(&thing.path).exists()));
+    let verified = bench.verify(&mut bench.store());
+    assert!(verified.problems.is_empty(), "{:#?}", verified.problems);
+    assert!(verified.notes[0].contains("removed on purpose"), "{:?}", verified.notes);
+    assert_eq!(verified.n, summary.n);
+    assert_eq!(open(&bench.store()), before, "open items are never touched");
+    bench.add(&mut bench.store(), &["goes on"]);
+    assert!(bench.verify(&mut bench.store()).problems.is_empty());
+    // Without the note, or with more gone than it says, it is no cleanup.
+    let note = state.join("history/removed.json");
+    let text = fs::read_to_string(&note).unwrap();
+    fs::remove_file(&note).unwrap();
+    let missing = bench.verify(&mut bench.store()).problems;
+    assert_eq!(missing[0].file.as_deref(), Some("history/000001.jsonl"), "{missing:#?}");
+    fs::write(&note, text).unwrap();
+    fs::rename(state.join("history/000003.jsonl"), state.join("aside")).unwrap();
+    let missing = bench.verify(&mut bench.store()).problems;
+    assert_eq!(missing[0].file.as_deref(), Some("history/000003.jsonl"), "{missing:#?}");
+    fs::rename(state.join("aside"), state.join("history/000003.jsonl")).unwrap();
+    assert!(bench.verify(&mut bench.store()).problems.is_empty());
+}
