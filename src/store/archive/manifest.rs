@@ -87,12 +87,15 @@ pub fn belongs(path: &str) -> Belongs {
         {
             Belongs::Yes
         }
-        "" if matches!(name, "lock" | "lock.compact" | "checked.json") => Belongs::No,
+        "" if matches!(name, "lock" | "lock.compact" | "checked.json" | "export.json") => {
+            Belongs::No
+        }
         "history" if name == "removed.json" => Belongs::Yes,
         "history" | "imported" if ends(name, ".jsonl") => Belongs::Yes,
-        "imported" if name == "lock" => Belongs::No,
+        "imported" | "alerts" if name == "lock" => Belongs::No,
         "agents" if ends(name, ".json") || ends(name, ".beat") => Belongs::Yes,
         "locks" if ends(name, ".json") => Belongs::Yes,
+        "alerts" if ends(name, ".json") || ends(name, ".jsonl") => Belongs::Yes,
         "quarantine" | "old-files" => Belongs::Yes,
         ".index" => Belongs::No,
         _ => Belongs::Unknown,
