@@ -1,11 +1,11 @@
 //! The metrics as Prometheus reads them.
 
-use crate::domain::telemetry::{Exposition, Observed};
+use crate::domain::telemetry::{Exposition, Observed, Summary};
 
-/// Everything, in the text format.
-pub(super) fn prometheus(seen: &Observed) -> String {
+/// Everything, in the text format; gauges of operations are made of those done lately.
+pub(super) fn prometheus(seen: &Observed, lately: &Summary) -> String {
     let mut text = Exposition::default();
-    operations(&mut text, seen);
+    operations(&mut text, seen, lately);
     work(&mut text, seen);
     claude(&mut text, seen);
     text.family("coord_up", "gauge", "Whether the store could be read: this text is made from it.");
@@ -18,7 +18,7 @@ const fn number(count: u64) -> f64 {
     count as f64
 }
 
-fn operations(text: &mut Exposition, seen: &Observed) {
+fn operations(text: &mut Exposition, seen: &Observed, lately: &Summary) {
     let summary = &seen.operations;
     let name = "coord_operations_total";
     text.family(name, "counter", "Operations by command and by how they ended.");
@@ -47,15 +47,23 @@ fn operations(text: &mut Exposition, seen: &Observed) {
         text.sample(name, &[("command", command)], group.cpu_us as f64 / 1e6);
     }
     let name = "coord_process_peak_memory_bytes";
-    text.family(name, "gauge", "The most memory that one process of a command had.");
-    for (command, group) in &summary.groups {
+    text.family(
+        name,
+        "gauge",
+        "The most memory that one process of a command had in the last hour.",
+    );
+    for (command, group) in &lately.groups {
         if let Some(kib) = group.memory_kib {
             text.sample(name, &[("command", command)], number(kib * 1024));
         }
     }
-    if let Some(share) = summary.total.availability() {
+    if let Some(share) = lately.total.availability() {
         let name = "coord_availability_ratio";
-        text.family(name, "gauge", "The share of operations that did not fail by coord's fault.");
+        text.family(
+            name,
+            "gauge",
+            "The share of the last hour's operations that did not fail by coord's fault.",
+        );
         text.sample(name, &[], share);
     }
     let name = "coord_telemetry_bad_lines";

@@ -23,7 +23,7 @@ use crate::sys::fs::replace_file;
 /// from a histogram with three significant digits.
 ///
 /// `--prometheus` prints all telemetry that is kept in the text format of Prometheus, whatever the
-/// window: counters count from the oldest line on.
+/// window: counters count from the oldest line on, gauges of operations are about the last hour.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -81,6 +81,9 @@ fn moment(text: &str) -> Result<DateTime<Utc>, &'static str> {
     parse_rfc3339(text).ok_or("expected a moment in RFC 3339, such as 2026-11-26T08:00:00Z")
 }
 
+/// What is no counter is about this time: over all that is kept, it would hardly ever move.
+const LATELY: Duration = Duration::from_hours(1);
+
 /// Parts of the window, as many as a line of columns has.
 const PARTS: u32 = 24;
 
@@ -96,9 +99,13 @@ impl Verb for Args {
         };
         if self.prometheus {
             // Counters never go back, so they count everything that is kept.
-            let window = Window { from: DateTime::<Utc>::MIN_UTC, to: now };
-            let seen = observed::observe(cx, window, Dimension::Command, 0)?;
-            return self.give(cx, &export::prometheus(&seen));
+            let kept = Window { from: DateTime::<Utc>::MIN_UTC, to: now };
+            let windows = [kept, Window::before(now, LATELY)];
+            let seen = observed::observe_each(cx, &windows, Dimension::Command, 0)?;
+            let [seen, lately] = seen.as_slice() else {
+                return Err(Error::new(Kind::Bug, "a window was not observed"));
+            };
+            return self.give(cx, &export::prometheus(seen, &lately.operations));
         }
         let to = self.until.unwrap_or(now);
         let window = match self.since {
