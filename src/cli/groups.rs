@@ -10,7 +10,10 @@ use crate::output::style::{HEADER, LITERAL};
 const GROUPS: &[(&str, &[&str])] = &[
     ("Every day", &["add", "claim", "progress", "complete", "status"]),
     ("Work", &["work", "agent", "swarm", "claude", "lock"]),
-    ("Store", &["init", "env", "config", "verify", "backup", "restore", "health", "doctor"]),
+    (
+        "Store",
+        &["init", "env", "config", "verify", "backup", "restore", "cleanup", "health", "doctor"],
+    ),
     ("See it", &["telemetry", "trace", "alert", "kpi"]),
     ("Coming from shell scripts", &["import", "compat", "scripts"]),
     ("Try it", &["demo", "selftest", "bench"]),
