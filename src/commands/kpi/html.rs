@@ -93,22 +93,22 @@ fn table(page: &mut String, card: &Card) {
     let _ = write!(
         page,
         "<div class=\"wide\" role=\"region\" aria-label=\"Figures\" tabindex=\"0\">\n<table class=\"figures\">\n\
-         <caption>{}</caption>\n<thead><tr><th scope=\"col\">Figure</th><th scope=\"col\" class=\"n\">Now</th>\
-         <th scope=\"col\" class=\"n\">Target</th><th scope=\"col\">Verdict</th><th scope=\"col\">Trend</th>\
+         <caption>{}</caption>\n<thead><tr><th scope=\"col\">Figure</th><th scope=\"col\">Verdict</th>\
+         <th scope=\"col\" class=\"n\">Now</th><th scope=\"col\" class=\"n\">Target</th><th scope=\"col\">Trend</th>\
          <th scope=\"col\">What it rests on</th></tr></thead>\n<tbody>\n",
         escaped(heading.as_deref().unwrap_or("Figures and targets"))
     );
     for row in &card.figures {
         let _ = writeln!(
             page,
-            "<tr><th scope=\"row\" title=\"{}\">{}</th><td class=\"n\">{}</td><td class=\"n\">{}</td>\
-             <td><span class=\"{}\">{}</span></td><td>{}</td><td class=\"why\">{}</td></tr>",
+            "<tr><th scope=\"row\" title=\"{}\">{}</th><td><span class=\"{}\">{}</span></td>\
+             <td class=\"n\">{}</td><td class=\"n aim\">{}</td><td>{}</td><td class=\"why\">{}</td></tr>",
             escaped(row.about),
             row.title,
-            escaped(&row.shown()),
-            escaped(&row.aim()),
             class(row.said),
             row.said.words(),
+            row.value.map_or_else(|| "-".to_owned(), |_| escaped(&row.shown())),
+            escaped(&row.aim()),
             row.course(),
             prose(&row.why)
         );
