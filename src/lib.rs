@@ -7,7 +7,7 @@
 //! - [`output`]: the only code that writes to a terminal.
 //! - [`settings`]: where the state lives and what the configuration says.
 //! - [`store`]: durable state behind one trait; [`store::files`] is the default.
-//! - [`client`]: adapters to others: Claude.
+//! - [`client`]: adapters to others: Claude, collectors of traces, whoever is told of alerts.
 //! - [`domain`]: the rules; no clap, no printing, no environment, no clock, no files.
 //! - [`sys`]: clock, environment, random ids, files, processes: the seams that tests replace.
 //! - [`error`]: the one error that reaches the user.

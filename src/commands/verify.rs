@@ -27,6 +27,7 @@ use crate::store::{Problem, ProblemKind, Verified};
 Examples:
   coord verify              Is everything as it was written?
   coord verify --repair     Move damaged lines aside and go on
+  coord verify --traces     Also: does every span have its parent?
   coord verify --json | jq -r '.data.problems[] | \"\\(.file):\\(.line) \\(.what)\"'
   coord verify --expect 120:9f2c0b6a1d4e7788  Is write 120 still the one I saw?")]
 pub(crate) struct Args {
@@ -37,6 +38,13 @@ pub(crate) struct Args {
     /// A head that was printed earlier: the number of a write and its hash
     #[arg(long, value_name = "N:HASH", value_parser = head)]
     expect: Vec<(u64, String)>,
+
+    /// Take a span whose parent is nowhere for a problem, and name it
+    ///
+    /// A worker that was killed, old telemetry that was removed and files of the old system leave such
+    /// spans, so without this they are only counted.
+    #[arg(long)]
+    traces: bool,
 
     #[command(flatten)]
     by: By,
@@ -173,6 +181,14 @@ impl Verb for Args {
                 };
                 let todo = "the log is not the one that this head was taken from, or was rewritten";
                 found.problems.push(Problem::of_all(ProblemKind::History, what).todo(todo));
+            }
+        }
+        if !self.traces {
+            let all = found.problems.len();
+            found.problems.retain(|problem| problem.kind != ProblemKind::Trace);
+            if found.problems.len() < all {
+                let note = "there are spans whose parent is nowhere; `--traces` names them";
+                found.notes.push(note.to_owned());
             }
         }
         let Verified { seams, notes, problems, repaired, .. } = found;

@@ -97,3 +97,21 @@ fn imported_items_are_told_and_not_judged() {
     );
     assert!(env.coord("verify").out().contains("1 imported item"), "{}", env.coord("verify"));
 }
+
+#[test]
+fn a_span_without_its_parent_is_a_problem_only_where_that_is_asked() {
+    let env = TestEnv::new();
+    let _ = env.coord("add one");
+    let span = r#"{"trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"00000000000000a1","parent_span_id":"00000000000000b2","name":"run sh","start":"2026-01-02T03:04:05Z","duration_us":5}"#;
+    std::fs::write(env.store().join("spans.jsonl"), format!("{span}\n")).unwrap();
+    let out = env.coord("verify");
+    assert_eq!(out.code(), 0, "{out}");
+    assert!(out.out().contains("`--traces` names them"), "{out}");
+    let out = env.coord("verify --traces --json");
+    assert_eq!(out.code(), 10, "{out}");
+    let problem = &out.data()["problems"][0];
+    assert_eq!(
+        (problem["kind"].as_str(), problem["file"].as_str()),
+        (Some("trace"), Some("spans.jsonl"))
+    );
+}
