@@ -15,7 +15,7 @@ use crate::output::{Screen, Shape, View};
 ///
 /// The rules fire on the metrics that `coord telemetry report --prometheus` exports, at the same values
 /// as here. Three things Prometheus knows less well, and they are told where they matter: times only to
-/// the limits of the exported buckets; memory only as the most in all telemetry that is kept; and a
+/// the limits of the exported buckets; memory only as the most of the last hour; and a
 /// counter that begins with an event, as the first failure of its kind does, not before the next one.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\

@@ -79,11 +79,12 @@ fn literal(text: &str) -> String {
     text.replace("{{", "{{ \"{{\" }}")
 }
 
-/// A value that the exporter takes from all that it has.
+/// A value that the exporter takes over a window of its own: an hour.
 fn window(rule: &Rule) -> Option<String> {
-    rule.metric.exported_window.then(|| {
+    let other = rule.metric.exported_window && rule.window != Duration::from_hours(1);
+    other.then(|| {
         format!(
-            "`{}`: Prometheus sees {} over all telemetry that is kept, not over {}",
+            "`{}`: Prometheus sees {} over the last hour, not over {}",
             rule.name,
             rule.metric.name,
             duration(rule.window)
@@ -132,8 +133,12 @@ mod tests {
 
     #[test]
     fn the_built_in_rules_are_exported() {
-        let (file, notes) = export(&built_in());
+        let mut longer = built_in();
+        longer.iter_mut().for_each(|rule| rule.window = Duration::from_hours(2));
+        let notes = export(&longer).1;
         assert!(notes.len() == 1 && notes[0].starts_with("`memory-high`"), "{notes:?}");
+        let (file, notes) = export(&built_in());
+        assert!(notes.is_empty(), "{notes:?}");
         let rules: Vec<_> =
             file.groups[0].rules.iter().map(|r| (r.expr.as_str(), r.hold.as_str())).collect();
         assert_eq!(
