@@ -134,7 +134,9 @@ mod tests {
     #[test]
     fn the_built_in_rules_are_exported() {
         let mut longer = built_in();
-        longer.iter_mut().for_each(|rule| rule.window = Duration::from_hours(2));
+        for rule in &mut longer {
+            rule.window = Duration::from_hours(2);
+        }
         let notes = export(&longer).1;
         assert!(notes.len() == 1 && notes[0].starts_with("`memory-high`"), "{notes:?}");
         let (file, notes) = export(&built_in());
