@@ -51,8 +51,8 @@ fn faults() -> Vec<Act> {
 fn ten_thousand_calls_through_faults() {
     let by_api = campaign();
     if by_api * 1000 < CALLS * 999 {
-        // A machine that stands still lets answers come in clusters of failures, for which the breaker is
-        // there: told, and tried once more. A layer that loses answers loses them again.
+        // Seen once: 9,963, and 9,998 right after it. Why is not known yet, so this repetition hides a
+        // miss that is rare: it goes when the cause is found.
         println!("only {by_api} of {CALLS}: once more");
         let by_api = campaign();
         assert!(by_api * 1000 >= CALLS * 999, "{by_api}");
