@@ -50,13 +50,7 @@ fn faults() -> Vec<Act> {
 #[test]
 fn ten_thousand_calls_through_faults() {
     let by_api = campaign();
-    if by_api * 1000 < CALLS * 999 {
-        // Seen once: 9,963, and 9,998 right after it. Why is not known yet, so this repetition hides a
-        // miss that is rare: it goes when the cause is found.
-        println!("only {by_api} of {CALLS}: once more");
-        let by_api = campaign();
-        assert!(by_api * 1000 >= CALLS * 999, "{by_api}");
-    }
+    assert!(by_api * 1000 >= CALLS * 999, "{by_api} of {CALLS}");
 }
 
 /// Makes the calls; tells how many the service answered.
@@ -94,7 +88,12 @@ fn campaign() -> usize {
                             assert!(!answer.degraded);
                             by_api.fetch_add(1, Ordering::Relaxed);
                         }
-                        Source::Heuristic => assert!(answer.degraded && answer.text == "by rule"),
+                        Source::Heuristic => {
+                            assert!(answer.degraded && answer.text == "by rule");
+                            let tries: Vec<_> =
+                                answer.attempts.iter().map(|tried| &tried.outcome).collect();
+                            println!("by rule: {tries:?} {}", answer.reason.unwrap());
+                        }
                         other => panic!("{other:?} for a question that was never asked before"),
                     }
                 }

@@ -106,7 +106,10 @@ fn what_is_permanent_is_not_tried_again() {
         (Act::way(Way::Huge), FailureKind::Rejected, "too-large"),
     ] {
         let server = Server::start(Script::always(act.clone()));
-        let answer = Home::new(&server).ask("q");
+        let mut home = Home::new(&server);
+        // A busy machine needs a while for 9 MiB.
+        home.config.attempt_timeout = Duration::from_secs(30);
+        let answer = home.ask("q");
         assert_eq!(words(&answer), [word], "{act:?}");
         assert_eq!(server.count(), 1, "{act:?}");
         assert_eq!(answer.unwrap_err().kind, kind, "{act:?}");
@@ -340,4 +343,20 @@ fn a_limit_that_is_used_up_is_known_to_all() {
     assert_eq!(models, ["claude-haiku-5-5", "claude-sonnet-5-5"]);
     assert_eq!(home.ask("2").unwrap_err().kind, FailureKind::Unavailable);
     assert_eq!(server.count(), 2);
+}
+
+#[test]
+fn a_model_is_not_given_up_for_one_that_is_not_asked_now() {
+    let down = || Act::status(500);
+    let server = Server::start(Script::new(std::iter::repeat_with(down).take(5)));
+    let mut home = Home::new(&server);
+    home.config.recovery = Duration::from_mins(1);
+    let models = home.config.models.clone();
+    home.config.models = models[1..].to_vec();
+    assert_eq!(words(&home.ask("opens its breaker")), ["api_error"; 5]);
+    home.config.models = models;
+    server.play(Script::new(std::iter::repeat_with(down).take(4)));
+    let answer = home.ask("q");
+    assert_eq!(words(&answer), ["api_error", "api_error", "api_error", "api_error", "ok"]);
+    assert_eq!(answer.unwrap().model.unwrap(), "claude-haiku-5-5");
 }

@@ -134,6 +134,18 @@ impl Shared<'_> {
         gate.unwrap_or(Gate::Go)
     }
 
+    /// Whether one of these lines would let a call through within `time`. It takes nobody's turn.
+    pub(super) fn any_ready(&self, lines: &[String], time: Duration) -> bool {
+        let ready = self.change(|state, now| {
+            let until = now.saturating_add(millis(time));
+            lines.iter().any(|line| {
+                let known = state.lines.get(line);
+                known.is_none_or(|line| line.breaker.lets_through(now) && line.not_before <= until)
+            })
+        });
+        ready.unwrap_or(true)
+    }
+
     /// Tells how an attempt went and what it cost.
     pub(super) fn report(
         &self,

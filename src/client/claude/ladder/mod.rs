@@ -297,20 +297,13 @@ impl<'c, 'a, 'b> Run<'c, 'a, 'b> {
             let (cause, floor) = (fault.cause, fault.retry_after);
             self.last = Some(*fault);
             let spent = self.attempts.len() >= self.most_attempts();
-            let later = self.later(at, cause);
-            let most = match (self.rungs[at].backend.name(), verdict) {
-                (BackendName::Cli, _) => TRIES_PROGRAM,
-                (_, _) if !later => MOST_ATTEMPTS,
-                (_, Verdict::Overloaded) => TRIES_OVERLOADED,
-                _ => TRIES,
-            };
             match verdict {
                 Verdict::End => return Outcome::Failed(self.ended(cause)),
                 Verdict::GiveUp => return Outcome::Failed(self.rejected()),
                 _ if spent => return Outcome::Failed(self.unavailable()),
                 Verdict::NextModel => return Outcome::Next(false),
                 Verdict::NextBackend => return Outcome::Next(true),
-                Verdict::Retry | Verdict::Overloaded if tries >= most => {
+                Verdict::Retry | Verdict::Overloaded if self.enough(at, tries, verdict, cause) => {
                     return Outcome::Next(concerns_host(cause));
                 }
                 Verdict::Retry | Verdict::Overloaded => {
@@ -334,12 +327,25 @@ impl<'c, 'a, 'b> Run<'c, 'a, 'b> {
         self.claude.config.max_attempts.clamp(1, MOST_ATTEMPTS) as usize
     }
 
-    /// Whether a later rung could help after such a fault.
+    /// Whether a rung was tried as often as makes sense.
+    fn enough(&self, at: usize, tries: u32, verdict: Verdict, cause: Cause) -> bool {
+        match (self.rungs[at].backend.name(), verdict) {
+            (BackendName::Cli, _) => tries >= TRIES_PROGRAM,
+            (_, Verdict::Overloaded) => tries >= TRIES_OVERLOADED && self.later(at, cause),
+            _ => tries >= TRIES && self.later(at, cause),
+        }
+    }
+
+    /// Whether a later rung could help after such a fault. One whose breaker is open cannot: giving
+    /// this rung up for it would end the call early.
     fn later(&self, at: usize, cause: Cause) -> bool {
         let name = self.rungs[at].backend.name();
-        self.rungs[at + 1..]
-            .iter()
-            .any(|rung| rung.usable && (rung.backend.name() != name || !concerns_host(cause)))
+        let could = |rung: &&Rung<'_>| {
+            rung.usable && (rung.backend.name() != name || !concerns_host(cause))
+        };
+        let lines: Vec<String> =
+            self.rungs[at + 1..].iter().filter(could).map(Rung::line).collect();
+        !lines.is_empty() && self.claude.shared().any_ready(&lines, self.left_in_all())
     }
 
     /// The time for this rung: what is left, less what the program needs if its turn is still to come.
