@@ -136,6 +136,9 @@ table! {
     CLEANUP_QUARANTINE "COORD_CLEANUP_QUARANTINE" "cleanup.quarantine",
         Form::Duration, "", Never,
         "how old what a repair moved aside must be for `cleanup` to remove it; else it stays";
+    CLEANUP_AGENTS "COORD_CLEANUP_AGENTS" "cleanup.agents",
+        Form::Duration, "", Never,
+        "how long an agent that holds nothing must have been silent for `cleanup` to forget it; else it stays";
     ALERT_RULES_FILE "COORD_ALERT_RULES_FILE" "alert.rules-file",
         Form::Path, "", Never,
         "the user's own alert rules; else `alerts.toml` beside the user's configuration";

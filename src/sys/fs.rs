@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags, chmodat, fchmod,
-    fstat, fstatfs, fsync, mkdirat, openat, openat2, renameat, renameat_with, statat, statx,
-    unlinkat,
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags,
+    chmodat, fchmod, flock, fstat, fstatfs, fsync, mkdirat, openat, openat2, renameat,
+    renameat_with, statat, statx, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -53,7 +53,7 @@ impl OpenError {
 }
 
 /// Who we are. It does not change while a command runs.
-fn uid() -> u32 {
+pub(super) fn uid() -> u32 {
     static UID: OnceLock<u32> = OnceLock::new();
     *UID.get_or_init(|| geteuid().as_raw())
 }
@@ -262,6 +262,21 @@ impl Dir {
     pub fn remove(&self, name: &str) -> io::Result<()> {
         match unlinkat(&self.fd, name, AtFlags::empty()) {
             Err(Errno::NOENT) | Ok(()) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Removes an empty directory in this one.
+    pub fn remove_dir(&self, name: &str) -> io::Result<()> {
+        Ok(unlinkat(&self.fd, name, AtFlags::REMOVEDIR)?)
+    }
+
+    /// Says to all who ask that somebody is at work in this directory, until it is dropped; false if
+    /// somebody else is. The kernel lets a killed one's word go.
+    pub fn hold(&self) -> io::Result<bool> {
+        match flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
             Err(e) => Err(e.into()),
         }
     }

@@ -5,6 +5,7 @@ mod env;
 pub mod fs;
 mod ids;
 pub mod input;
+pub mod leftover;
 pub mod measure;
 mod plant;
 pub mod process;

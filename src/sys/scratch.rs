@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use super::fs::Dir;
 use super::{Env, Ids};
 
 /// A private directory for files of no lasting worth.
@@ -11,19 +12,25 @@ use super::{Env, Ids};
 pub struct Scratch {
     path: PathBuf,
     kept: bool,
+    /// Held as long as somebody works in it: what is not was left by a killed process.
+    _held: Option<Dir>,
 }
 
 impl Scratch {
     /// Makes one in `parent`, else where the environment wants temporary files.
     pub fn new(parent: Option<&Path>, what: &str, env: &Env, ids: &dyn Ids) -> io::Result<Self> {
-        let parent = parent.map_or_else(
-            || env.get("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from),
-            Path::to_owned,
-        );
+        let parent = parent.map_or_else(|| Self::parent(env), Path::to_owned);
         let path = parent.join(format!("{what}-{}", ids.hex()));
         // Not recursive: a directory that is there already would be somebody else's.
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self { path: path.canonicalize()?, kept: false })
+        let held = Dir::observe(&path).ok().filter(|dir| dir.hold().is_ok());
+        Ok(Self { path: path.canonicalize()?, kept: false, _held: held })
+    }
+
+    /// Where the environment wants temporary files.
+    #[must_use]
+    pub fn parent(env: &Env) -> PathBuf {
+        env.get("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
     }
 
     /// Where it is.

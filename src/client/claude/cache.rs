@@ -1,6 +1,9 @@
 //! Answers kept on disk: one file per entry with a checksum. What cannot be read is a miss.
 
+use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -11,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::lock::{self, Held, Wait};
-use super::{Backend, BackendName, Fault, Request, StopReason, Usage, Usd};
-use crate::domain::time::{parse_rfc3339, rfc3339};
+use super::{Backend, BackendName, Config, Fault, Request, StopReason, Usage, Usd};
+use crate::domain::time::{human_duration, parse_rfc3339, rfc3339};
 use crate::sys::fs::{Access, Dir, OpenError};
+use crate::sys::leftover::is_named;
 use crate::sys::{Clock, Ids};
 
 /// Another form of entries or keys gets another number.
@@ -81,6 +85,37 @@ pub struct Stats {
     pub dir: Option<String>,
 }
 
+/// Something in the cache that can go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Disposable {
+    /// Where it is, relative to the cache.
+    pub path: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Why it can go.
+    pub why: String,
+    /// What tells it from one that took its place since.
+    mark: (u64, i64, i64),
+}
+
+impl Disposable {
+    fn is_entry(&self) -> bool {
+        let entry = self.path.split_once('/').filter(|(shelf, _)| *shelf != LOCKS);
+        entry.is_some_and(|(_, name)| is_key(name))
+    }
+
+    fn remove(&self, dir: &Dir) -> Option<()> {
+        let (below, name) = self.path.split_once('/')?;
+        let within = dir.subdir(below, false).ok()?;
+        let file = within.file(name, Access::Read).ok()?;
+        let about = file.metadata().ok()?;
+        let same = (about.ino(), about.mtime(), about.mtime_nsec()) == self.mark;
+        // Who waits on a lock that loses its name begins anew; who holds it keeps it.
+        let free = below != LOCKS || FileExt::try_lock(&file).is_ok();
+        (same && free && within.remove(name).is_ok() && !within.has(name)).then_some(())
+    }
+}
+
 /// The cache.
 #[derive(Debug)]
 pub struct Cache {
@@ -135,6 +170,11 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// Whether a name is what an entry has before it is whole.
+fn is_left(name: &str) -> bool {
+    is_named(name, "", ".new")
 }
 
 fn is_key(name: &str) -> bool {
@@ -217,7 +257,7 @@ impl Cache {
             // What a killed process left behind.
             if is_key(name) {
                 all.push((used, name.to_owned(), about.len()));
-            } else if idle(&file) {
+            } else if is_left(name) && idle(&file) {
                 let _ = shelf.remove(name);
             }
         });
@@ -286,30 +326,95 @@ impl Cache {
         stats
     }
 
-    /// Removes the entries that are older than `older`, all of them without; those that cannot be
-    /// read go as well. Tells how many went and their size.
+    /// The cache as it lies there, to be looked at and tidied: nothing is made.
+    pub fn standing(config: &Config) -> Result<Option<Self>, OpenError> {
+        match Dir::open(&config.cache_dir, false) {
+            Ok(dir) => Ok(Some(Self::new(
+                Some(dir),
+                config.cache_max_bytes,
+                config.cache_ttl,
+                config.cache_max_stale,
+            ))),
+            Err(e) if e.is_not_found() => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Where it is.
     #[must_use]
-    pub fn purge(&self, older: Option<Duration>, now: DateTime<Utc>) -> (u64, u64) {
-        let (mut count, mut bytes) = (0, 0);
-        let Some(dir) = &self.dir else { return (0, 0) };
+    pub fn place(&self) -> String {
+        let place = self.dir.as_ref().map(|dir| dir.path().to_string_lossy().into_owned());
+        place.unwrap_or_default()
+    }
+
+    /// What has no use any more: entries that are older than may stand in for a failed call, those that
+    /// cannot be read, what killed processes left.
+    #[must_use]
+    pub fn disposable(&self, now: DateTime<Utc>) -> Vec<Disposable> {
+        self.older(Some(self.max_stale), now)
+    }
+
+    /// The entries that are older than `older`, all of them without; those that cannot be read; and
+    /// what was left on the way, or locked and never unlocked.
+    fn older(&self, older: Option<Duration>, now: DateTime<Utc>) -> Vec<Disposable> {
+        let mut list = Vec::new();
+        let Some(dir) = &self.dir else { return list };
+        let mut add = |within: &Dir, name: &str, file: &File, why: String| {
+            if let Ok(about) = file.metadata() {
+                let below = within.path().file_name().unwrap_or_default();
+                let path = Path::new(below).join(name).to_string_lossy().into_owned();
+                let mark = (about.ino(), about.mtime(), about.mtime_nsec());
+                list.push(Disposable { path, bytes: about.len(), why, mark });
+            }
+        };
         each(dir, |shelf, name| {
             let Ok(file) = shelf.file(name, Access::Read) else { return };
-            let stays = match (older, is_key(name)) {
-                (Some(older), true) => {
-                    read(&file, name).is_some_and(|entry| entry.age(now) <= older)
+            if !is_key(name) {
+                if is_left(name) && idle(&file) {
+                    add(shelf, name, &file, "left by a killed writer".to_owned());
                 }
-                (None, true) => false,
-                (_, false) => !idle(&file),
-            };
-            let size = file.metadata().map_or(0, |about| about.len());
-            if !stays && shelf.remove(name).is_ok() && is_key(name) {
-                count += 1;
-                bytes += size;
+                return;
+            }
+            match read(&file, name) {
+                None => add(shelf, name, &file, "an answer that cannot be read".to_owned()),
+                Some(entry) if older.is_none_or(|older| entry.age(now) > older) => {
+                    let why = format!("an answer, {} old", human_duration(entry.age(now)));
+                    add(shelf, name, &file, why);
+                }
+                Some(_) => {}
             }
         });
-        // The size is counted anew by the next one who adds an entry.
-        let _ = dir.remove(SIZE);
-        (count, bytes)
+        if let Ok(locks) = dir.subdir(LOCKS, false) {
+            for name in locks.names().unwrap_or_default().iter().filter(|name| is_key(name)) {
+                let Ok(file) = locks.file(name, Access::Read) else { continue };
+                if idle(&file) && FileExt::try_lock(&file).is_ok() {
+                    add(&locks, name, &file, "a lock that nobody holds".to_owned());
+                }
+            }
+        }
+        list
+    }
+
+    /// Removes what was found disposable and is still what it was. Gives what is gone.
+    #[must_use]
+    pub fn dispose(&self, found: Vec<Disposable>) -> Vec<Disposable> {
+        let Some(dir) = &self.dir else { return Vec::new() };
+        let gone: Vec<Disposable> =
+            found.into_iter().filter(|thing| thing.remove(dir).is_some()).collect();
+        if !gone.is_empty() {
+            // The size is counted anew by the next one who adds an entry.
+            let _ = dir.remove(SIZE);
+        }
+        gone
+    }
+
+    /// Removes the entries that are older than `older`, all of them without; those that cannot be
+    /// read, and what was left behind, go as well. Tells how many entries went and their size.
+    #[must_use]
+    pub fn purge(&self, older: Option<Duration>, now: DateTime<Utc>) -> (u64, u64) {
+        let gone = self.dispose(self.older(older, now));
+        let entries = gone.iter().filter(|thing| thing.is_entry());
+        entries.fold((0, 0), |(count, bytes), thing| (count + 1, bytes + thing.bytes))
     }
 
     /// The keys of the entries that cannot be read; with `remove` they are removed.
@@ -384,7 +489,7 @@ impl Lead {
     }
 }
 
-fn read(file: &std::fs::File, key: &str) -> Option<Entry> {
+fn read(file: &File, key: &str) -> Option<Entry> {
     let mut bytes = Vec::new();
     file.take(MOST + 1).read_to_end(&mut bytes).ok()?;
     let (sum, body) = bytes.split_at_checked(65)?;
@@ -396,7 +501,7 @@ fn read(file: &std::fs::File, key: &str) -> Option<Entry> {
 }
 
 /// Whether nobody wrote to it for a long time. Files have the machine's time, whatever ours is.
-fn idle(file: &std::fs::File) -> bool {
+fn idle(file: &File) -> bool {
     let about = file.metadata().and_then(|about| about.modified());
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     let now = std::time::UNIX_EPOCH + Duration::from_secs(now.tv_sec.unsigned_abs());

@@ -62,7 +62,7 @@ mod structure;
 pub use answer::{Answer, Attempt, Exact, Source, StopReason, Usage, Usd};
 pub use ask::{Ask, Heuristic, Switches};
 pub use backend::{Backend, BackendName, Call, Cause, Fault, Reply, Sink};
-pub use cache::{Cache, Entry, Stats};
+pub use cache::{Cache, Disposable, Entry, Stats};
 pub use config::{BackendChoice, Config, KeySource};
 pub use failure::{Failure, FailureKind};
 pub use layer::{BackendState, Claude, DryRun, State};

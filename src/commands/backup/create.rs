@@ -131,6 +131,8 @@ pub(crate) fn take(cx: &mut Context, to: Option<&Path>) -> Result<Made> {
 /// Writes it under a temporary name, makes it durable, reads it back and compares.
 fn write(dir: &Dir, temp: &str, picture: &crate::store::files::Picture) -> anyhow::Result<()> {
     let file: File = dir.file(temp, Access::Truncate)?;
+    // One that nobody holds was left by a killed process.
+    let _ = fs2::FileExt::try_lock(&file);
     let out = picture.write(io::BufWriter::with_capacity(1 << 16, file))?;
     let mut file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.flush()?;

@@ -1,6 +1,7 @@
 //! `coord backup`.
 
 mod create;
+pub(super) mod leftover;
 mod list;
 mod prune;
 mod verify;
@@ -31,6 +32,7 @@ pub(super) fn build(command: Command) -> Command {
 }
 
 pub(super) use create::take;
+pub(super) use prune::{Gone, Rule, choose};
 
 /// How the names of backups end.
 const ENDING: &str = ".tar.zst";

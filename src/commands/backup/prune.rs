@@ -1,7 +1,7 @@
 //! `coord backup prune`.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -59,11 +59,14 @@ struct Pruned {
 }
 
 #[derive(JsonSchema, Serialize)]
-struct Gone {
-    path: String,
+pub(crate) struct Gone {
+    pub(crate) path: String,
     name: String,
-    at: String,
-    bytes: u64,
+    pub(crate) at: String,
+    pub(crate) bytes: u64,
+    #[serde(skip)]
+    #[schemars(skip)]
+    file: PathBuf,
 }
 
 impl View for Pruned {
@@ -86,60 +89,91 @@ impl Verb for Args {
     const VIEWS: &'static [Shape] = &[Shape::of::<Pruned>()];
 
     fn run(self, cx: &mut Context) -> Result<()> {
-        let keep = match (self.keep, self.older_than) {
-            (Some(keep), _) => Some(u64::from(keep)),
-            (None, None) => cx.settings()?.number(keys::BACKUP_KEEP)?,
-            (None, Some(_)) => None,
-        };
-        if keep.is_none() && self.older_than.is_none() {
-            return Err(Error::new(Kind::Usage, "nothing says what may go")
-                .hint("`--keep N`, `--older-than TIME`, or the setting `backup.keep`"));
-        }
-        let (dir, ours, now) = (place(cx, self.from.as_deref())?, own(cx)?, cx.clock.wall());
-        let (mut mine, mut left_alone) = (Vec::new(), Vec::new());
-        for found in all(&dir)? {
-            match found.about {
-                Ok(about) if about.dir == ours => mine.push((found.path, found.bytes, about.at)),
-                _ => left_alone.push(file_name(&found.path)),
-            }
-        }
-        let total = mine.len() as u64;
-        let limit = usize::try_from(keep.unwrap_or(0)).unwrap_or(usize::MAX).max(1);
-        let gone: Vec<_> = mine
-            .into_iter()
-            .skip(limit)
-            .filter(|(_, _, at)| {
-                self.older_than.is_none_or(|age| {
-                    let at = parse_rfc3339(at);
-                    at.is_some_and(|at| (now - at).to_std().is_ok_and(|old| old > age))
-                })
-            })
-            .collect();
-        let bytes = gone.iter().map(|(_, bytes, _)| bytes).sum();
-        let count = gone.len() as u64;
+        let rule = Rule::of(cx, self.keep, self.older_than)?;
+        let chosen = choose(cx, self.from.as_deref(), rule)?;
+        let bytes = chosen.go.iter().map(|gone| gone.bytes).sum();
+        let count = chosen.go.len() as u64;
         if count > 0 && !self.dry_run && !self.yes {
             let question = format!("Remove {} of {}?", plural(count, "backup"), size(bytes));
             crate::commands::agreed(cx, &question)?;
         }
-        let mut removed = Vec::new();
-        for (path, bytes, at) in gone {
-            if !self.dry_run {
-                std::fs::remove_file(&path).map_err(|e| {
-                    Error::new(Kind::External, format!("cannot remove `{}`", path.display()))
-                        .caused_by(e)
-                })?;
-            }
-            let name = file_name(&path);
-            removed.push(Gone { path: path.to_string_lossy().into_owned(), name, at, bytes });
+        if !self.dry_run {
+            chosen.go.iter().try_for_each(Gone::remove)?;
         }
         cx.ui.emit(&Pruned {
             dry_run: self.dry_run,
-            dir: dir.to_string_lossy().into_owned(),
-            removed,
-            kept: total - count,
+            dir: chosen.dir.to_string_lossy().into_owned(),
+            removed: chosen.go,
+            kept: chosen.stay,
             bytes,
-            left_alone,
+            left_alone: chosen.left_alone,
         })?;
         Ok(())
+    }
+}
+
+/// Which backups stay.
+#[derive(Clone, Copy)]
+pub(crate) struct Rule {
+    keep: Option<u64>,
+    older: Option<Duration>,
+}
+
+impl Rule {
+    /// What was asked for, else the setting; an error if neither says anything.
+    pub(crate) fn of(cx: &mut Context, keep: Option<u32>, older: Option<Duration>) -> Result<Self> {
+        let keep = match (keep, older) {
+            (Some(keep), _) => Some(u64::from(keep)),
+            (None, None) => cx.settings()?.number(keys::BACKUP_KEEP)?,
+            (None, Some(_)) => None,
+        };
+        if keep.is_none() && older.is_none() {
+            return Err(Error::new(Kind::Usage, "nothing says what may go")
+                .hint("how many stay, how old they may be, or the setting `backup.keep`"));
+        }
+        Ok(Self { keep, older })
+    }
+}
+
+/// What a rule says of the backups in a directory.
+pub(crate) struct Chosen {
+    pub(crate) dir: PathBuf,
+    pub(crate) go: Vec<Gone>,
+    stay: u64,
+    left_alone: Vec<String>,
+}
+
+/// Sorts the backups of this store by a rule; nothing is removed.
+pub(crate) fn choose(cx: &mut Context, from: Option<&Path>, rule: Rule) -> Result<Chosen> {
+    let (dir, ours, now) = (place(cx, from)?, own(cx)?, cx.clock.wall());
+    let (mut mine, mut left_alone) = (Vec::new(), Vec::new());
+    for found in all(&dir)? {
+        match found.about {
+            Ok(about) if about.dir == ours => mine.push((found.path, found.bytes, about.at)),
+            _ => left_alone.push(file_name(&found.path)),
+        }
+    }
+    let total = mine.len() as u64;
+    let limit = usize::try_from(rule.keep.unwrap_or(0)).unwrap_or(usize::MAX).max(1);
+    let is_old = |at: &str| {
+        rule.older.is_none_or(|age| {
+            parse_rfc3339(at).is_some_and(|at| (now - at).to_std().is_ok_and(|old| old > age))
+        })
+    };
+    let go = mine.into_iter().skip(limit).filter(|(.., at)| is_old(at)).map(|(path, bytes, at)| {
+        let name = file_name(&path);
+        Gone { path: path.to_string_lossy().into_owned(), name, at, bytes, file: path }
+    });
+    let go: Vec<Gone> = go.collect();
+    Ok(Chosen { dir, stay: total - go.len() as u64, go, left_alone })
+}
+
+impl Gone {
+    /// Removes it.
+    pub(crate) fn remove(&self) -> Result<()> {
+        std::fs::remove_file(&self.file).map_err(|e| {
+            Error::new(Kind::External, format!("cannot remove `{}`", self.file.display()))
+                .caused_by(e)
+        })
     }
 }

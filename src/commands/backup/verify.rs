@@ -99,10 +99,13 @@ impl Verb for Args {
     }
 }
 
+/// What the directories are called into which backups are unpacked to be checked.
+pub(super) const SCRATCH: &str = "coord-backup";
+
 /// Unpacks one and checks what comes of it.
 fn check(cx: &mut Context, archive: &Path) -> Result<Row> {
     let (path, file) = open(cx, archive)?;
-    let scratch = Scratch::new(None, "coord-backup", &cx.env, cx.ids.as_ref());
+    let scratch = Scratch::new(None, SCRATCH, &cx.env, cx.ids.as_ref());
     let scratch = scratch
         .map_err(|e| Error::new(Kind::External, "cannot make a scratch directory").caused_by(e))?;
     let options = cx.options(true)?;

@@ -13,7 +13,7 @@ mod stream;
 use clap::Command;
 
 use super::{Context, Entry};
-use crate::client::claude::{Answer, Ask, Claude, Failure, FailureKind, State};
+use crate::client::claude::{Answer, Ask, Cache, Claude, Failure, FailureKind, State};
 use crate::error::{Error, Result};
 use crate::output::Format;
 
@@ -61,6 +61,16 @@ pub(super) fn ledger(cx: &mut Context) -> Vec<crate::client::claude::Line> {
     let used = config::read(cx).is_ok_and(|config| config.state_dir.is_dir());
     let layer = used.then(|| layer(cx).ok()).flatten();
     layer.map(|claude| claude.ledger().lines()).unwrap_or_default()
+}
+
+/// The cache of answers, if there is one that can be used; looking leaves nothing behind.
+pub(super) fn cache(cx: &mut Context) -> Option<Cache> {
+    // Without a home there is none.
+    let config = config::read(cx).ok()?;
+    Cache::standing(&config).unwrap_or_else(|e| {
+        cx.ui.warning(&format!("going on without the cache of Claude's answers: {e}"));
+        None
+    })
 }
 
 /// Tells what went wrong on the way and stopped nothing.

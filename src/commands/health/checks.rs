@@ -391,7 +391,8 @@ fn named(mut all: Vec<String>) -> String {
 
 fn leases(probe: &mut Probe) -> Finding {
     on_store(probe, |store| {
-        let late = store.expired(NAMED + 1)?;
+        let late = store.expired(NAMED + 1)?.into_iter().map(|item| item.id.to_string());
+        let late: Vec<String> = late.collect();
         if late.is_empty() {
             return Ok(Finding::ok("none has run out"));
         }

@@ -25,6 +25,8 @@ const DIR: &str = "alerts";
 const STATE: &str = "state.json";
 const DAMAGED: &str = "state.damaged.json";
 const LETTERS: &str = "dead-letters.jsonl";
+/// What the two are called before they are whole.
+pub(super) const ON_THE_WAY: [&str; 2] = ["state.json.new", "dead-letters.new"];
 /// The format that is written.
 const VERSION: u64 = 1;
 /// More than this is no state of ours.
@@ -150,7 +152,7 @@ impl Alerts {
         let whole = Whole { version: VERSION, record };
         let bytes = serde_json::to_vec(&whole)
             .map_err(|e| failure::io("write the state of alerts", io::Error::other(e)))?;
-        self.dir.replace(STATE, "state.json.new", &bytes, durable).map_err(failure::open)
+        self.dir.replace(STATE, ON_THE_WAY[0], &bytes, durable).map_err(failure::open)
     }
 
     /// What could not be delivered, each notice once for each way, oldest first; and how many lines
@@ -213,7 +215,7 @@ impl Alerts {
                 kept.push(b'\n');
             }
         }
-        self.dir.replace(LETTERS, "dead-letters.new", &kept, true).map_err(failure::open)
+        self.dir.replace(LETTERS, ON_THE_WAY[1], &kept, true).map_err(failure::open)
     }
 }
 

@@ -98,6 +98,12 @@ pub(super) fn register(store: &FileStore, agent: &Agent) -> Result<()> {
     dir.replace(&name, &temp, &bytes, store.options.sync).map_err(failure::open)
 }
 
+/// Whether anything lies in the store that [`remove`] would remove.
+pub(super) fn is_remembered(store: &FileStore, id: &AgentId) -> bool {
+    let dir = open_dir(store, false).ok().flatten();
+    dir.is_some_and(|dir| ["json", "beat"].iter().any(|end| dir.has(&format!("{id}.{end}"))))
+}
+
 /// A sign of life, as it stands in its file.
 #[derive(Deserialize)]
 struct Beat {

@@ -5,24 +5,24 @@
 //! Before the first of them goes, a note of up to where, and of the hash with which it ended, is made
 //! durable: the chain of what stays can be checked on from there.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::head;
-use super::log::{HISTORY, NEXT, sealed, sealed_name, tail};
+use super::log::{HISTORY, LIVE, NEXT, sealed, sealed_name, tail};
 use super::record::{Control, FORMAT, chain};
 use super::removed::{self, Removed};
 use super::session::Session;
-use super::{FileStore, failure, log};
-use crate::domain::time::rfc3339;
-use crate::domain::work::Op;
-use crate::store::Result;
+use super::{FileStore, compact, failure, log};
+use crate::domain::time::{human_duration, parse_rfc3339, rfc3339};
+use crate::domain::work::{Op, Status};
 use crate::store::journal::Stream;
+use crate::store::{Result, alerts};
 use crate::sys::fs::{Access, Dir};
+use crate::sys::leftover::ON_THE_WAY;
 
-/// For so long a file may be on its way.
-const ON_THE_WAY: Duration = Duration::from_hours(1);
 /// So much of the history stays whatever is asked for: operation ids are remembered for so long.
 pub const LEAST_HISTORY: Duration = Duration::from_hours(24 * 8);
 
@@ -37,6 +37,8 @@ pub enum Kind {
     Quarantine,
     /// A file that somebody left on the way.
     Temporary,
+    /// The live log, because of the finished items in it: it is sealed, so that it becomes history.
+    Log,
 }
 
 impl Kind {
@@ -48,6 +50,7 @@ impl Kind {
             Self::Telemetry => "telemetry",
             Self::Quarantine => "quarantine",
             Self::Temporary => "temporary",
+            Self::Log => "log",
         }
     }
 }
@@ -55,7 +58,7 @@ impl Kind {
 /// How old things must be to go; nothing goes of a kind without an age.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ages {
-    /// Sealed logs, by when they were sealed.
+    /// Sealed logs, by when they were sealed; and finished items in the live log.
     pub history: Option<Duration>,
     /// Telemetry, by when it was last written.
     pub telemetry: Option<Duration>,
@@ -83,6 +86,9 @@ impl FileStore {
         if let Some(age) = ages.history {
             self.old_history(age.max(LEAST_HISTORY), now, &mut things)?;
         }
+        if let Some(age) = ages.history {
+            things.extend(self.old_finished(age.max(LEAST_HISTORY), now)?);
+        }
         for name in names(&self.dir)? {
             let former = Stream::ALL.iter().any(|stream| stream.is_former(&name));
             if former && let Some(age) = ages.telemetry {
@@ -97,7 +103,7 @@ impl FileStore {
                 look(&self.dir, "", &name, Kind::Temporary, Some(ON_THE_WAY), now, &mut things);
             }
         }
-        for below in ["agents", "locks", "imported", HISTORY, "quarantine"] {
+        for below in ["agents", "locks", "imported", HISTORY, "alerts", "quarantine"] {
             let Ok(dir) = self.dir.subdir(below, false) else { continue };
             for name in names(&dir)? {
                 if below == "quarantine" {
@@ -130,6 +136,39 @@ impl FileStore {
         Ok(())
     }
 
+    /// The live log, if items in it were finished long enough ago.
+    fn old_finished(&self, age: Duration, now: DateTime<Utc>) -> Result<Option<Thing>> {
+        #[derive(serde::Deserialize)]
+        struct Line {
+            id: String,
+            status: Status,
+            at: String,
+        }
+        let logs = self.logs()?;
+        let mut finished = HashSet::new();
+        let _ = log::scan(&logs.live, 0, 0, u64::MAX, &mut |_, line| {
+            if let Ok(line) = serde_json::from_slice::<Line>(line)
+                && line.status == Status::Done
+                && parse_rfc3339(&line.at)
+                    .is_some_and(|at| (now - at).to_std().is_ok_and(|old| old > age))
+            {
+                finished.insert(line.id);
+            }
+            std::ops::ControlFlow::Continue(())
+        })
+        .map_err(|e| failure::read(&self.dir.path().join(LIVE), e))?;
+        let many = finished.len();
+        Ok((many > 0).then(|| Thing {
+            kind: Kind::Log,
+            path: LIVE.to_owned(),
+            bytes: 0,
+            why: format!(
+                "{many} of its items finished more than {} ago: it is sealed, and goes when it is as old",
+                human_duration(age)
+            ),
+        }))
+    }
+
     /// Removes things that were found disposable. History goes under the lock, all else without it.
     /// Gives those that are gone.
     pub fn dispose(&self, things: &[Thing], op: &Op) -> Result<Vec<Thing>> {
@@ -138,7 +177,11 @@ impl FileStore {
         if !history.is_empty() {
             gone.extend(self.dispose_history(&history, op)?);
         }
-        for thing in things.iter().filter(|thing| thing.kind != Kind::History) {
+        for thing in things.iter().filter(|thing| thing.kind == Kind::Log) {
+            gone.extend(compact::seal(self, op)?.then(|| thing.clone()));
+        }
+        let files = |kind| !matches!(kind, Kind::History | Kind::Log);
+        for thing in things.iter().filter(|thing| files(thing.kind)) {
             let (below, name) = thing.path.split_once('/').unwrap_or((".", &thing.path));
             let failed = |e| failure::at("remove", &self.dir.path().join(&thing.path), e);
             let dir = match self.dir.subdir(below, false) {
@@ -146,7 +189,9 @@ impl FileStore {
                 other => other.map_err(failure::open)?,
             };
             dir.remove(name).map_err(failed)?;
-            gone.push(thing.clone());
+            if !dir.has(name) {
+                gone.push(thing.clone());
+            }
         }
         Ok(gone)
     }
@@ -219,6 +264,7 @@ impl FileStore {
 fn is_temporary(name: &str) -> bool {
     let tmp = name.strip_suffix(".tmp");
     tmp.is_some_and(|stem| stem.starts_with('.') || stem == "repair")
+        || alerts::ON_THE_WAY.contains(&name)
 }
 
 /// Adds a file to the things if it is old enough.
@@ -247,7 +293,7 @@ fn look(
         Kind::History => format!("sealed history, last written {since}"),
         Kind::Telemetry => format!("telemetry, last written {since}"),
         Kind::Quarantine => format!("moved aside by a repair, last written {since}"),
-        Kind::Temporary => format!("left on the way since {since}"),
+        Kind::Temporary | Kind::Log => format!("left on the way since {since}"),
     };
     out.push(Thing { kind, path, bytes: about.len(), why });
 }

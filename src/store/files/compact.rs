@@ -104,8 +104,17 @@ fn in_order(newest: Newest) -> Vec<(usize, super::rows::Place, u64, bool)> {
     list
 }
 
-/// Compacts if nobody else is doing it. Tells whether it was done.
+/// Compacts if it is worth while and nobody else is doing it. Tells whether it was done.
 pub(super) fn run(store: &FileStore, op: &Op) -> Result<bool> {
+    compact(store, op, is_due)
+}
+
+/// Compacts although it is not worth while yet, unless nothing would go.
+pub(super) fn seal(store: &FileStore, op: &Op) -> Result<bool> {
+    compact(store, op, |head| head.superseded() > 0)
+}
+
+fn compact(store: &FileStore, op: &Op, is_due: impl Fn(&Head) -> bool) -> Result<bool> {
     let failed = |e| failure::io("write a new log", e);
     // Only one compaction at a time; whoever comes second has nothing to do.
     let guard = store.dir.file("lock.compact", Access::Create).map_err(failure::open)?;

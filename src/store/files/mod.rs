@@ -75,6 +75,7 @@ mod removed;
 pub mod restore;
 mod rows;
 mod session;
+pub mod stale;
 #[cfg(test)]
 mod tests;
 mod trail;

@@ -7,7 +7,8 @@ use fs2::FileExt;
 
 use super::lock::{self, Lock};
 use super::{FileStore, Options, agents, failure, rebuild};
-use crate::domain::work::{Query, State};
+use crate::domain::time::Stamp;
+use crate::domain::work::{Item, Query, State};
 use crate::store::{Error, Holder, Result, Store as _};
 use crate::sys::fs::{Access, Dir};
 
@@ -64,16 +65,20 @@ impl FileStore {
     }
 
     /// Items whose lease has run out and that nobody has taken back yet, at most `limit`.
-    pub fn expired(&self, limit: usize) -> Result<Vec<String>> {
+    pub fn expired(&self, limit: usize) -> Result<Vec<Item>> {
         let now = self.stamp();
         let query = Query { states: vec![State::Active], ..Query::default() };
         let items = self.find(&query)?.items.into_iter().map(|found| found.item);
-        let late = items.filter(|item| match (&item.lease, &item.agent) {
+        Ok(items.filter(|item| self.is_late(item, now)).take(limit).collect())
+    }
+
+    /// Whether the lease of an item has run out, its holder's last sign of life considered.
+    pub(super) fn is_late(&self, item: &Item, now: Stamp) -> bool {
+        match (&item.lease, &item.agent) {
             (Some(lease), Some(agent)) => {
                 agents::renewed(self, agent, *lease, now).left(now).is_none()
             }
             _ => false,
-        });
-        Ok(late.take(limit).map(|item| item.id.to_string()).collect())
+        }
     }
 }

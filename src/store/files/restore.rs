@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::lock::{Lock, Patience};
 use super::{FileStore, Options, backup, failure};
@@ -21,6 +21,7 @@ use crate::domain::work::Op;
 use crate::store::archive::{self, ArchiveError, Belongs, Manifest, belongs};
 use crate::store::{Error, Result, Store as _, Verified};
 use crate::sys::fs::{Access, Dir, Exchange};
+use crate::sys::leftover::{self, Leftover, Shape};
 
 /// Lies in a directory that a restore is still filling.
 pub(super) const UNFINISHED: &str = "restoring";
@@ -107,13 +108,13 @@ pub fn restore(
     let parent = Dir::observe(parent).map_err(failure::open)?;
     let staged = format!(".{name}.restore-{hex}");
     let made = begin(archive).and_then(|from| stage(from, &parent, &staged, options, op));
-    let (manifest, verified) = match made {
+    let (manifest, verified, _held) = match made {
         Ok(made) if made.1.problems.is_empty() || force => made,
         other => {
             // Nothing but what was made here a moment ago.
             let _ = std::fs::remove_dir_all(parent.path().join(&staged));
             return Err(match other {
-                Ok((_, verified)) => RestoreError::Damaged(Box::new(verified)),
+                Ok((_, verified, _)) => RestoreError::Damaged(Box::new(verified)),
                 Err(error) => error,
             });
         }
@@ -131,22 +132,44 @@ pub fn restore(
     Ok(Restored { manifest, files, verified: Some(verified), aside })
 }
 
+/// Directories beside the state directory into which killed restores were unpacking a backup. One that
+/// holds the old state, because the change was made, is none of them.
+pub fn leftovers(state: &Path, now: SystemTime) -> io::Result<Vec<Leftover>> {
+    with_shape(state, |parent, shape| leftover::find(parent, shape, now)).unwrap_or(Ok(Vec::new()))
+}
+
+/// Removes one of them if it is still as it was found. Tells whether it is gone.
+pub fn remove_leftover(state: &Path, found: &Leftover, now: SystemTime) -> io::Result<bool> {
+    with_shape(state, |_, shape| leftover::remove(found, shape, now)).unwrap_or(Ok(false))
+}
+
+fn with_shape<T>(state: &Path, work: impl FnOnce(&Path, Shape<'_>) -> T) -> Option<T> {
+    let parent = state.parent()?;
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let before = format!(".{}.restore-", state.file_name()?.to_str()?);
+    let name = |name: &str| leftover::is_named(name, &before, "");
+    let inside = |names: &[String]| names.is_empty() || names.iter().any(|n| n == UNFINISHED);
+    Some(work(parent, Shape { name: &name, inside: Some(&inside) }))
+}
+
 /// An archive from its beginning; one of a newer program is refused before anything is made of it.
 fn begin(archive: &File) -> Result<io::BufReader<&File>, RestoreError> {
     peek(archive)?;
     Ok(io::BufReader::with_capacity(1 << 16, archive))
 }
 
-/// Unpacks an archive into a new directory, makes it durable and checks the store in it.
+/// Unpacks an archive into a new directory, makes it durable and checks the store in it. The directory
+/// is held as long as the last of the three is kept.
 fn stage(
     from: impl Read,
     parent: &Dir,
     name: &str,
     options: &Options,
     op: &Op,
-) -> Result<(Manifest, Verified), RestoreError> {
+) -> Result<(Manifest, Verified, Dir), RestoreError> {
     let path = parent.path().join(name);
     let dir = Dir::create(&path, options.trust_dir).map_err(failure::open)?;
+    dir.hold().map_err(|e| RestoreError::Store(failure::at("hold", &path, e)))?;
     drop(dir.file(UNFINISHED, Access::Create).map_err(failure::open)?);
     let manifest = archive::read(from, &mut |manifest, at, bytes| {
         let file = &manifest.files[at].path;
@@ -171,7 +194,7 @@ fn stage(
         return Err(ArchiveError::Wrong(what).into());
     }
     dir.sync().and_then(|()| parent.sync()).map_err(failed)?;
-    Ok((manifest, verified))
+    Ok((manifest, verified, dir))
 }
 
 /// Lets the staged directory take the place of the store.
@@ -199,6 +222,8 @@ fn switch(
     let patience = Patience { time: options.lock_timeout, give_up: None, clock: &options.clock };
     let since = rfc3339(op.now.wall);
     let lock = Lock::take(&old.dir, &patience, &options.command, &since)?;
+    // Left by a restore that was killed after the change: what is moved aside is whole, and kept.
+    old.dir.remove(UNFINISHED).map_err(|e| failed("make ready", e))?;
     parent.exchange(staged, name, Exchange::Both).map_err(RestoreError::NoExchange)?;
     finish().map_err(|e| failed("make durable", e))?;
     options.clock.sleep(GRACE);

@@ -414,9 +414,62 @@ fn a_span_without_its_parent_is_told_unless_the_parent_may_still_run() {
 }
 
 #[test]
-fn history_that_was_removed_leaves_a_chain_that_can_be_checked() {
-    use super::super::cleanup::{Ages, LEAST_HISTORY, Thing};
+fn finished_items_leave_the_live_log_and_then_the_history() {
+    use super::super::cleanup::{Ages, Kind, Thing};
     use crate::domain::work::{Query, State};
+    let mut bench = Bench::new();
+    let mut store = bench.store();
+    bench.add(&mut store, &["done", "open", "done later"]);
+    let finish = |bench: &mut Bench, store: &mut super::super::FileStore| {
+        let found = bench.claim(store, "nova").unwrap();
+        let holder = Holder { agent: "nova".parse().unwrap(), token: None };
+        let change = Change::Complete { holder, result: None, points: None };
+        let op = bench.op("nova");
+        store.change(&found.item.id, &change, &op).unwrap();
+    };
+    finish(&mut bench, &mut store);
+    let day = std::time::Duration::from_hours(24);
+    let ages = Ages { history: Some(day * 30), ..Ages::default() };
+    bench.clock.advance(day * 31);
+    let found = |bench: &mut Bench, store: &super::super::FileStore| -> Vec<Thing> {
+        store.disposable(ages, bench.op("tidier").now.wall).unwrap()
+    };
+    let things = found(&mut bench, &store);
+    let kinds: Vec<_> = things.iter().map(|thing| (thing.kind, thing.path.as_str())).collect();
+    assert_eq!(kinds, [(Kind::Log, "work.jsonl")]);
+    assert!(things[0].why.starts_with("1 of its items finished more than 30d ago"), "{things:?}");
+    let op = bench.op("tidier");
+    assert_eq!(store.dispose(&things, &op).unwrap(), things);
+    let all = |store: &super::super::FileStore, states: &[State]| {
+        let query = Query { states: states.to_vec(), all: true, ..Query::default() };
+        store.find(&query).unwrap().items.len()
+    };
+    assert_eq!(all(&bench.store(), &[]), 3, "it is in the history still");
+    assert_eq!(found(&mut bench, &store), [], "nothing is sealed twice");
+    // What the sealed log says of when it was written is the machine's time.
+    let sealed = fs::File::options().write(true).open(bench.path().join("history/000001.jsonl"));
+    sealed.unwrap().set_modified(bench.op("tidier").now.wall.into()).unwrap();
+    bench.clock.advance(day * 31);
+    finish(&mut bench, &mut store);
+    let things = found(&mut bench, &store);
+    let paths: Vec<_> = things.iter().map(|thing| thing.path.as_str()).collect();
+    assert_eq!(paths, ["history/000001.jsonl"]);
+    let op = bench.op("tidier");
+    assert_eq!(store.dispose(&things, &op).unwrap(), things);
+    assert_eq!(all(&bench.store(), &[]), 2);
+    assert_eq!(all(&bench.store(), &[State::Pending]), 1, "what is open stays");
+    assert!(bench.verify(&mut bench.store()).problems.is_empty());
+}
+
+#[test]
+fn history_that_was_removed_leaves_a_chain_that_can_be_checked() {
+    use super::super::cleanup::{Ages, Kind, LEAST_HISTORY, Thing};
+    use crate::domain::work::{Query, State};
+    // Files have the machine's time, items that of the bench.
+    let history = |store: &super::super::FileStore, ages, now| -> Vec<Thing> {
+        let things = store.disposable(ages, now).unwrap().into_iter();
+        things.filter(|thing| thing.kind == Kind::History).collect()
+    };
     let base = scene();
     let mut bench = Bench::new();
     bench.clock = base.clock.clone();
@@ -435,13 +488,13 @@ fn history_that_was_removed_leaves_a_chain_that_can_be_checked() {
     let later = |days| now + chrono::TimeDelta::days(days);
     let ages = Ages { history: Some(std::time::Duration::ZERO), ..Ages::default() };
     assert!(LEAST_HISTORY > std::time::Duration::from_hours(24 * 7));
-    assert!(store.disposable(ages, later(7)).unwrap().is_empty(), "operation ids are remembered");
+    assert!(history(&store, ages, later(7)).is_empty(), "operation ids are remembered");
     // A newer log in between ends the list.
     let second = fs::File::options().write(true).open(state.join("history/000003.jsonl")).unwrap();
     second
         .set_modified(std::time::SystemTime::now() + std::time::Duration::from_hours(24 * 9))
         .unwrap();
-    let things: Vec<Thing> = store.disposable(ages, later(10)).unwrap();
+    let things = history(&store, ages, later(10));
     let paths: Vec<_> = things.iter().map(|thing| thing.path.as_str()).collect();
     assert_eq!(paths, ["history/000001.jsonl", "history/000002.jsonl"]);
     assert!(things.iter().all(|thing| thing.bytes > 0 && state.join(&thing.path).exists()));
