@@ -22,8 +22,9 @@ use crate::sys::fs::replace_file;
 /// not got in time, a failed disk, a defect); an empty queue or a lost lease is none. Quantiles come
 /// from a histogram with three significant digits.
 ///
-/// `--prometheus` prints all telemetry that is kept in the text format of Prometheus, whatever the
-/// window: counters count from the oldest line on, gauges of operations are about the last hour.
+/// `--prometheus` prints all telemetry in the text format of Prometheus, whatever the window: counters
+/// of operations count what was removed by age as well, so that they never go back, gauges of operations
+/// are about the last hour.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -98,14 +99,9 @@ impl Verb for Args {
             By::Agent => Dimension::Agent,
         };
         if self.prometheus {
-            // Counters never go back, so they count everything that is kept.
-            let kept = Window { from: DateTime::<Utc>::MIN_UTC, to: now };
-            let windows = [kept, Window::before(now, LATELY)];
-            let seen = observed::observe_each(cx, &windows, Dimension::Command, 0)?;
-            let [seen, lately] = seen.as_slice() else {
-                return Err(Error::new(Kind::Bug, "a window was not observed"));
-            };
-            return self.give(cx, &export::prometheus(seen, &lately.operations));
+            let lately = Window::before(now, LATELY);
+            let (seen, lately, counters) = observed::observe_exported(cx, lately)?;
+            return self.give(cx, &export::prometheus(&seen, &lately, &counters));
         }
         let to = self.until.unwrap_or(now);
         let window = match self.since {

@@ -98,7 +98,7 @@ impl Journal {
 }
 
 /// What a file is known by; nothing while it has no whole line.
-fn key(file: &std::fs::File) -> std::io::Result<Option<String>> {
+pub(super) fn key(file: &std::fs::File) -> std::io::Result<Option<String>> {
     let mut head = [0; super::LONGEST];
     let mut have = 0;
     while have < head.len() {

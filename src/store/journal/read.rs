@@ -113,25 +113,35 @@ impl Journal {
             if since.is_some_and(|since| DateTime::<Utc>::from(changed) + slack < since) {
                 continue;
             }
-            let mut lines = BufReader::with_capacity(1 << 16, file);
-            let mut line = Vec::new();
-            loop {
-                line.clear();
-                let got = lines.by_ref().take(LONGEST).read_until(b'\n', &mut line);
-                if got.map_err(|source| failure::read(&path, source))? == 0 {
-                    break;
-                }
-                match serde_json::from_slice(&line) {
-                    Ok(value) => {
-                        read.lines += 1;
-                        see(value);
-                    }
-                    Err(_) if line.iter().all(u8::is_ascii_whitespace) => {}
-                    Err(_) => read.bad += 1,
-                }
-            }
+            lines(file, &path, &mut read, see)?;
         }
         Ok(read)
+    }
+}
+
+/// Shows every line of a file that can be read.
+pub(super) fn lines<T: DeserializeOwned>(
+    file: File,
+    path: &Path,
+    read: &mut Read,
+    see: &mut dyn FnMut(T),
+) -> Result<()> {
+    let mut lines = BufReader::with_capacity(1 << 16, file);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let got = lines.by_ref().take(LONGEST).read_until(b'\n', &mut line);
+        if got.map_err(|source| failure::read(path, source))? == 0 {
+            return Ok(());
+        }
+        match serde_json::from_slice(&line) {
+            Ok(value) => {
+                read.lines += 1;
+                see(value);
+            }
+            Err(_) if line.iter().all(u8::is_ascii_whitespace) => {}
+            Err(_) => read.bad += 1,
+        }
     }
 }
 
