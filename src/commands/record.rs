@@ -126,6 +126,7 @@ impl Step {
             span_id: self.here.span,
             parent_span_id: self.here.parent,
             remote_parent: self.here.remote,
+            lasting: false,
         }
     }
 }
@@ -275,6 +276,7 @@ impl Context {
             op.memory_kib = usage::peak_kib();
         }
         op.agent = self.last_agent();
+        op.lasting = self.lasting;
         if let Some(about) = self.about.take() {
             (op.item, op.team) = (Some(about.item), about.team);
         }
@@ -344,6 +346,7 @@ impl Context {
     /// Notes the attempts of a call to Claude as parts of this command: who was asked, how it ended and
     /// what it used; never a word of what was asked or answered.
     pub(crate) fn record_attempts(&mut self, attempts: &[Attempt]) {
+        self.lasting |= !attempts.is_empty();
         self.attempts.extend_from_slice(attempts);
         // Another command may yet learn which item it is about, and so which trace it is a part of.
         if self.command.starts_with("claude ") {

@@ -32,10 +32,19 @@ fn counts(text: &mut Exposition, counters: &Counters) {
     text.family(
         name,
         "histogram",
-        "How long operations took, from the command line to the answer.",
+        "How long operations that answer at once took, from the command line to the answer.",
     );
     for (command, counts) in &counters.commands {
-        text.histogram(name, &[("command", command)], &counts.duration);
+        if counts.duration.count() > 0 {
+            text.histogram(name, &[("command", command)], &counts.duration);
+        }
+    }
+    let name = "coord_lasting_operation_duration_seconds";
+    text.family(name, "histogram", "How long operations took that last by design.");
+    for (command, counts) in &counters.commands {
+        if counts.lasting.count() > 0 {
+            text.histogram(name, &[("command", command)], &counts.lasting);
+        }
     }
     let name = "coord_lock_wait_seconds";
     text.family(name, "histogram", "How long operations waited for the store's lock.");

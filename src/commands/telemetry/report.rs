@@ -19,8 +19,10 @@ use crate::sys::fs::replace_file;
 ///
 /// Everything is computed from what is recorded: the telemetry of the state directory, the store, and
 /// the ledger of the calls to Claude. A fault is an end that `coord` is to blame for (a lock that was
-/// not got in time, a failed disk, a defect); an empty queue or a lost lease is none. Quantiles come
-/// from a histogram with three significant digits.
+/// not got in time, a failed disk, a defect); an empty queue or a lost lease is none. Times are those of
+/// commands that answer at once: how many were left out because they last by design (workers, `--watch`,
+/// questions to Claude or to a person) is told. Quantiles come from a histogram with three significant
+/// digits.
 ///
 /// `--prometheus` prints all telemetry in the text format of Prometheus, whatever the window: counters
 /// of operations count what was removed by age as well, so that they never go back, gauges of operations

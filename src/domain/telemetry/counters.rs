@@ -20,8 +20,10 @@ pub struct Counters {
 pub struct Counts {
     /// How they ended.
     pub outcomes: BTreeMap<Outcome, u64>,
-    /// How long they took.
+    /// How long those took that answer at once: see [`Operation::answers_at_once`].
     pub duration: Buckets,
+    /// How long those took that last by design.
+    pub lasting: Buckets,
     /// The processor time they used, as far as it was measured.
     pub cpu_us: u64,
 }
@@ -34,7 +36,8 @@ impl Counters {
             Some(counts) => counts,
             None => self.commands.entry(op.command.clone()).or_default(),
         };
-        counts.duration.record(op.duration_us);
+        let times = if op.answers_at_once() { &mut counts.duration } else { &mut counts.lasting };
+        times.record(op.duration_us);
         counts.cpu_us = counts.cpu_us.saturating_add(op.cpu_us.unwrap_or(0));
         let outcome = counts.outcomes.entry(op.outcome).or_default();
         *outcome = outcome.saturating_add(1);
@@ -46,6 +49,7 @@ impl Counters {
         for (command, theirs) in &other.commands {
             let ours = self.commands.entry(command.clone()).or_default();
             ours.duration.add(&theirs.duration);
+            ours.lasting.add(&theirs.lasting);
             ours.cpu_us = ours.cpu_us.saturating_add(theirs.cpu_us);
             for (outcome, count) in &theirs.outcomes {
                 let ours = ours.outcomes.entry(*outcome).or_default();

@@ -113,7 +113,7 @@ fn line_of(op: &Operation) -> Vec<u8> {
     if let Some(parent) = op.parent_span_id {
         line.bytes("parent_span_id", &parent.bytes());
     }
-    line.truth("remote_parent", op.remote_parent).close()
+    line.truth("remote_parent", op.remote_parent).truth("lasting", op.lasting).close()
 }
 
 fn append(

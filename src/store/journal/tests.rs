@@ -28,6 +28,7 @@ fn op(number: u64, at: DateTime<Utc>) -> Operation {
         span_id: SpanId::from_bits(number),
         parent_span_id: None,
         remote_parent: false,
+        lasting: false,
     }
 }
 
@@ -117,7 +118,7 @@ proptest! {
     #[test]
     fn the_line_is_the_serializers(
         command in "\\PC*", agent in proptest::option::of("\\PC*"), numbers: [u64; 3],
-        cpu: Option<u64>, parent: Option<u64>, remote_parent: bool, exit_code: u8,
+        cpu: Option<u64>, parent: Option<u64>, remote_parent: bool, lasting: bool, exit_code: u8,
     ) {
         let op = Operation {
             command,
@@ -129,6 +130,7 @@ proptest! {
             trace_id: TraceId::from_bits(numbers[1], numbers[2]),
             parent_span_id: parent.map(SpanId::from_bits),
             remote_parent,
+            lasting,
             ..op(numbers[0], start())
         };
         let line = line_of(&op);
