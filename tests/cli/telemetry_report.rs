@@ -142,6 +142,27 @@ fn a_window_is_compared_with_the_one_before() {
 }
 
 #[test]
+fn a_window_is_given_as_any_other_moment() {
+    let env = TestEnv::new();
+    let told = |line: &str| env.json(&format!("telemetry report --no-telemetry {line}"));
+    let report = told("--since 2026-01-02 --until 2026-01-03 --compare");
+    assert_eq!(report["from"], "2026-01-02T00:00:00.000000Z");
+    assert_eq!(report["to"], "2026-01-03T00:00:00.000000Z");
+    assert_eq!(report["before"]["from"], "2026-01-01T00:00:00.000000Z");
+    let report = told("--since 2h --until 1h");
+    let ago = |hours: i64| stamp(chrono_now(&env) - hours * 3600);
+    let near = |key: &str, hours: i64| report[key].as_str().unwrap()[..13] == ago(hours)[..13];
+    // The hour may just have changed.
+    assert!((near("from", 2) && near("to", 1)) || near("from", 3), "{report}");
+    for line in
+        ["--since 1h --until 2h", "--since 2026-13-01", "--since 2026-01-02 --until 2026-01-02"]
+    {
+        let out = env.coord(&format!("telemetry report {line}"));
+        assert_eq!(out.code(), 2, "{line}: {out}");
+    }
+}
+
+#[test]
 fn nothing_recorded_is_told_as_that() {
     let env = TestEnv::new();
     std::fs::remove_file(env.store().join("ops.jsonl")).unwrap();

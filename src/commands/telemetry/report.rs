@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 
 use super::told::Told;
 use super::{export, markdown};
-use crate::commands::{Context, Verb, observed};
+use crate::commands::{Context, Verb, observed, values};
 use crate::domain::telemetry::{Dimension, Window};
-use crate::domain::time::{parse_duration, parse_rfc3339};
+use crate::domain::time::{Moment, parse_duration};
 use crate::error::{Error, Kind, Result};
 use crate::output::Shape;
 use crate::sys::fs::replace_file;
@@ -32,6 +31,7 @@ use crate::sys::fs::replace_file;
 Examples:
   coord telemetry report                                The last 24 hours, by command
   coord telemetry report --window 7d --by agent --compare
+  coord telemetry report --since 2026-11-20 --until 2d --compare
   coord telemetry report --markdown > report.md
   coord telemetry report --prometheus --output /var/lib/node_exporter/coord.prom")]
 pub(super) struct Args {
@@ -39,13 +39,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "24h", conflicts_with = "since")]
     window: Duration,
 
-    /// When the window begins: RFC 3339, such as 2026-11-26T08:00:00Z
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
-    since: Option<DateTime<Utc>>,
+    /// When the window begins: a time ago (`2h`), a date, or a time in RFC 3339
+    #[arg(long, value_name = "WHEN", value_parser = values::moment)]
+    since: Option<Moment>,
 
     /// When the window ends [default: now]
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
-    until: Option<DateTime<Utc>>,
+    #[arg(long, value_name = "WHEN", value_parser = values::moment)]
+    until: Option<Moment>,
 
     /// By what operations are told apart
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = By::Command)]
@@ -79,11 +79,6 @@ enum By {
     Agent,
 }
 
-/// A moment on a command line.
-fn moment(text: &str) -> Result<DateTime<Utc>, &'static str> {
-    parse_rfc3339(text).ok_or("expected a moment in RFC 3339, such as 2026-11-26T08:00:00Z")
-}
-
 /// What is no counter is about this time: over all that is kept, it would hardly ever move.
 const LATELY: Duration = Duration::from_hours(1);
 
@@ -105,9 +100,9 @@ impl Verb for Args {
             let (seen, lately, counters) = observed::observe_exported(cx, lately)?;
             return self.give(cx, &export::prometheus(&seen, &lately, &counters));
         }
-        let to = self.until.unwrap_or(now);
+        let to = self.until.map_or(now, |until| until.when(now));
         let window = match self.since {
-            Some(from) => Window { from, to },
+            Some(since) => Window { from: since.when(now), to },
             None => Window::before(to, self.window),
         };
         if window.length().is_zero() {
