@@ -184,6 +184,7 @@ fn canonical(command: &str) -> &str {
 /// The outcome that an error is.
 pub(crate) fn outcome(error: Option<&Error>) -> Outcome {
     match error {
+        Some(error) if error.is_undelivered() => Outcome::Undelivered,
         Some(error) if !error.is_broken_pipe() => {
             Outcome::from_word(error.kind().as_str()).unwrap_or(Outcome::Bug)
         }

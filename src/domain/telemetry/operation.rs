@@ -45,6 +45,8 @@ pub enum Outcome {
     Timeout,
     /// Something outside failed: disk, network, a child process.
     External,
+    /// What was to be told of something, such as an alert's webhook, did not take it.
+    Undelivered,
     /// Written but not confirmed durable.
     UnknownOutcome,
     /// A defect in this program.
@@ -53,7 +55,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Ok,
         Self::Empty,
         Self::User,
@@ -69,6 +71,7 @@ impl Outcome {
         Self::Terminated,
         Self::Timeout,
         Self::External,
+        Self::Undelivered,
         Self::UnknownOutcome,
         Self::Bug,
     ];
@@ -92,6 +95,7 @@ impl Outcome {
             Self::Terminated => "terminated",
             Self::Timeout => "timeout",
             Self::External => "external",
+            Self::Undelivered => "undelivered",
             Self::UnknownOutcome => "unknown-outcome",
             Self::Bug => "bug",
         }
@@ -104,7 +108,8 @@ impl Outcome {
     }
 
     /// Whether `coord` failed its caller. An answer that the caller may not like, such as that nothing
-    /// is to be done or that another agent holds the item, is no fault.
+    /// is to be done or that another agent holds the item, is no fault, and neither is a receiver that
+    /// does not take what it is told.
     #[must_use]
     pub const fn is_fault(self) -> bool {
         matches!(self, Self::LockTimeout | Self::External | Self::UnknownOutcome | Self::Bug)
