@@ -235,6 +235,7 @@ impl Operation {
             duration_us: self.duration_us,
             outcome: if failed { trace::Outcome::Error } else { trace::Outcome::Ok },
             message: failed.then(|| self.outcome.as_str().to_owned()),
+            open: false,
             service: None,
             attributes,
         }

@@ -1,5 +1,6 @@
 //! Reading telemetry: oldest file first, line by line, so that memory does not grow with it.
 
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::Path;
@@ -69,16 +70,32 @@ impl Journal {
         })
     }
 
-    /// Shows every span that ended at or after `since`, operations included: those first.
+    /// Shows every span that ended at or after `since`, operations included: those first, and last the
+    /// spans of which only the beginning was noted, if that was at or after `since`.
     pub fn spans(&self, since: Option<DateTime<Utc>>, see: &mut dyn FnMut(Span)) -> Result<Read> {
         let mut show = |span: Span| {
             if since.is_none_or(|since| span.end() >= since) {
                 see(span);
             }
         };
-        let operations =
-            self.each(Stream::Operations, since, &mut |op: Operation| show(op.span()))?;
-        let spans = self.each(Stream::Spans, since, &mut show)?;
+        let (mut ended, mut begun) = (HashSet::new(), BTreeMap::new());
+        let operations = self.each(Stream::Operations, since, &mut |op: Operation| {
+            // No other operation notes its beginning.
+            if !op.answers_at_once() {
+                ended.insert((op.trace_id, op.span_id));
+            }
+            show(op.span());
+        })?;
+        let spans = self.each(Stream::Spans, since, &mut |span: Span| {
+            let id = (span.trace_id, span.span_id);
+            if !span.open {
+                begun.remove(&id);
+                show(span);
+            } else if !ended.contains(&id) {
+                begun.insert(id, span);
+            }
+        })?;
+        begun.into_values().for_each(show);
         Ok(Read { lines: operations.lines + spans.lines, bad: operations.bad + spans.bad })
     }
 
