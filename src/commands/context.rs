@@ -84,8 +84,6 @@ pub(crate) struct Context {
     pub(super) waited: Duration,
     /// How long it took to the answer.
     pub(super) took: Option<Duration>,
-    /// Whether this command lasts by what was asked for: how long is not how fast it answers.
-    pub(crate) lasting: bool,
 }
 
 impl Context {
@@ -122,7 +120,6 @@ impl Context {
             dir: None,
             waited: Duration::ZERO,
             took: None,
-            lasting: false,
         }
     }
 
@@ -168,7 +165,9 @@ impl Context {
             let opened = match FileStore::open(options.clone()) {
                 Err(store::Error::Missing { dir }) => {
                     let made = FileStore::open(Options { create: true, ..options });
-                    let made = made.map_err(from_store)?;
+                    let mut made = made.map_err(from_store)?;
+                    // A directory alone is no store: readers look for the log.
+                    made.import(Vec::new(), &self.op(None)?).map_err(from_store)?;
                     self.ui.status(&format!("made a store at `{}`", dir.display()));
                     made
                 }

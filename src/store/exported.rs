@@ -64,6 +64,9 @@ impl Exported {
     /// The same, to send: nothing if somebody else is sending.
     pub fn begin(state: &Path, trusted: bool, address: &str) -> Result<Option<Self>> {
         let dir = Dir::open(state, trusted).map_err(failure::open)?;
+        if !super::is_in(&dir) {
+            return Err(super::Error::Missing { dir: state.to_owned() });
+        }
         let lock = dir.file(LOCK, Access::Create).map_err(failure::open)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -97,7 +100,7 @@ mod tests {
 
     #[test]
     fn each_receiver_has_marks_of_its_own_and_one_process_sends() {
-        let state = tempfile::tempdir().unwrap();
+        let state = crate::store::scene();
         let begin = |address| Exported::begin(state.path(), false, address).unwrap();
         let marks: Marks = serde_json::from_str(r#"{"aa":7}"#).unwrap();
         let mut a = begin("a").unwrap();

@@ -80,7 +80,9 @@ impl Mirrors {
             Err(e) if e.is_not_found() => Dir::create(path, trusted),
             other => other,
         };
-        Ok(Self { dir: dir.map_err(failure::open)? })
+        let dir = dir.map_err(failure::open)?;
+        dir.adopt();
+        Ok(Self { dir })
     }
 
     /// Where it is.

@@ -36,11 +36,33 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 pub use error::{Error, Holder};
-pub use verified::{Problem, ProblemKind, Verified};
+pub use verified::{Problem, ProblemKind, Seen, Verified};
 
 use crate::domain::agent::{Agent, Known};
 use crate::domain::name::{AgentId, ItemId, OpId, Team, Word};
 use crate::domain::work::{Change, Found, Item, Lease, NewItem, Op, Page, Query, State, Want};
+use crate::sys::fs::Dir;
+
+/// The live log, by which a state directory is known: without it a directory is just something that
+/// was named.
+pub const MARK: &str = "work.jsonl";
+
+/// Whether a directory holds a store. Where that is known already nothing is looked up.
+#[must_use]
+pub fn is_in(dir: &Dir) -> bool {
+    if !dir.is_ours() && dir.has(MARK) {
+        dir.adopt();
+    }
+    dir.is_ours()
+}
+
+/// A directory that holds a store as far as can be seen.
+#[cfg(test)]
+fn scene() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::File::create(dir.path().join(MARK)).expect("a file");
+    dir
+}
 
 /// The result of an operation on the store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -274,9 +296,9 @@ pub trait Store {
     /// is moved aside, so that writing can go on.
     fn verify(&mut self, repair: bool, op: &Op) -> Result<Verified>;
 
-    /// The hashes of the lines that record a write, 16 hex digits each: none if there is no such write,
-    /// several if merged branches each have one of that number.
-    fn hashes(&self, n: u64) -> Result<Vec<String>>;
+    /// The lines that record a write: none if there is no such write, several if merged branches each
+    /// have one of that number.
+    fn seen(&self, n: u64) -> Result<Vec<Seen>>;
 
     /// Does what would have made an operation slower than it had to be, such as sealing a long log:
     /// to be called after the answer has been given.

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{
     AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags,
@@ -107,23 +108,48 @@ pub struct Dir {
     trusted: bool,
     /// Whether it is left as it is, modes included.
     observed: bool,
+    /// Whether others may look into it.
+    loose: bool,
+    /// Whether it is known to be one of ours, and not just something that was named.
+    ours: AtomicBool,
 }
 
 impl Dir {
-    /// Opens a directory and checks who owns it and on what it lies, unless it is `trusted`.
+    /// Opens a directory and checks who owns it and on what it lies, unless it is `trusted`. Nothing in
+    /// it is made private before it is known to be one of ours ([`Self::adopt`]).
     pub fn open(path: &Path, trusted: bool) -> Result<Self, OpenError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(CWD, path, flags, Mode::empty()).map_err(|e| io_error(path, e))?;
-        let dir = Self { fd, path: path.to_owned(), trusted, observed: false };
+        let mut dir = Self::over(fd, path.to_owned(), trusted);
         dir.check(true)?;
         Ok(dir)
+    }
+
+    const fn over(fd: OwnedFd, path: PathBuf, trusted: bool) -> Self {
+        let ours = AtomicBool::new(false);
+        Self { fd, path, trusted, observed: false, loose: false, ours }
+    }
+
+    /// Notes that it is one of ours: others may not look into it any more, nor into what is opened in
+    /// it from here on.
+    pub fn adopt(&self) {
+        if !self.ours.swap(true, Ordering::Relaxed) && self.loose {
+            // On a read-only file system it stays as it is, and nobody can plant anything either.
+            let _ = fchmod(&self.fd, Mode::RWXU);
+        }
+    }
+
+    /// Whether it is known to be one of ours.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.ours.load(Ordering::Relaxed)
     }
 
     /// Opens a directory only to look at it: nothing is checked, and nothing is mended.
     pub fn observe(path: &Path) -> Result<Self, OpenError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(CWD, path, flags, Mode::empty()).map_err(|e| io_error(path, e))?;
-        Ok(Self { fd, path: path.to_owned(), trusted: true, observed: true })
+        Ok(Self { observed: true, ..Self::over(fd, path.to_owned(), true) })
     }
 
     /// Makes a private directory, and its parents, and opens it.
@@ -133,6 +159,7 @@ impl Dir {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
         let dir = Self::open(path, trusted)?;
+        dir.adopt();
         // An odd umask may have taken from the mode what we need ourselves.
         let stat = fstat(&dir.fd).map_err(|e| io_error(path, e))?;
         if stat.st_mode & 0o777 != 0o700 {
@@ -164,8 +191,11 @@ impl Dir {
             other => other,
         }
         .map_err(|e| open_error(&path, e))?;
-        let dir = Self { fd, path, trusted: self.trusted, observed: self.observed };
+        let mut dir = Self { observed: self.observed, ..Self::over(fd, path, self.trusted) };
         dir.check(false)?;
+        if self.is_ours() {
+            dir.adopt();
+        }
         Ok(dir)
     }
 
@@ -345,7 +375,7 @@ impl Dir {
         }
     }
 
-    fn check(&self, top: bool) -> Result<(), OpenError> {
+    fn check(&mut self, top: bool) -> Result<(), OpenError> {
         if self.observed {
             return Ok(());
         }
@@ -354,10 +384,7 @@ impl Dir {
         if !self.trusted && stat.st_uid != uid() {
             return Err(insecure(format!("it belongs to user {}, not to you", stat.st_uid)));
         }
-        if stat.st_mode & 0o077 != 0 && stat.st_uid == uid() {
-            // On a read-only file system it stays as it is, and nobody can plant anything either.
-            let _ = fchmod(&self.fd, Mode::RWXU);
-        }
+        self.loose = stat.st_mode & 0o077 != 0 && stat.st_uid == uid();
         if top && !self.trusted {
             let kind = fstatfs(&self.fd).map_err(|e| io_error(&self.path, e))?.f_type;
             #[expect(clippy::cast_possible_truncation, reason = "the magic numbers have 32 bits")]

@@ -331,8 +331,10 @@ impl Claude {
 
 /// Opens a private directory, made if need be.
 fn open(path: &Path) -> Result<Dir, OpenError> {
-    match Dir::open(path, false) {
+    let dir = match Dir::open(path, false) {
         Err(e) if e.is_not_found() => Dir::create(path, false),
         other => other,
-    }
+    }?;
+    dir.adopt();
+    Ok(dir)
 }

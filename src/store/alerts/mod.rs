@@ -89,6 +89,9 @@ impl Alerts {
             Err(e) if e.is_not_found() => return Err(Error::Missing { dir: state.to_owned() }),
             other => other.map_err(failure::open)?,
         };
+        if create && !super::is_in(&top) {
+            return Err(Error::Missing { dir: state.to_owned() });
+        }
         match top.subdir(DIR, create) {
             Ok(dir) => Ok(Some(Self { dir })),
             Err(e) if e.is_not_found() && !create => Ok(None),

@@ -19,12 +19,12 @@ fn letter(status: Status, target: Target) -> Letter {
 
 #[test]
 fn what_is_remembered_is_read_back_and_looking_makes_nothing() {
-    let top = tempfile::tempdir().unwrap();
+    let top = crate::store::scene();
     assert!(Alerts::open(top.path(), false, false).unwrap().is_none());
-    assert!(matches!(
-        Alerts::open(&top.path().join("none"), false, true),
-        Err(Error::Missing { .. })
-    ));
+    let foreign = tempfile::tempdir().unwrap();
+    for none in [top.path().join("none"), foreign.path().to_owned()] {
+        assert!(matches!(Alerts::open(&none, false, true), Err(Error::Missing { .. })));
+    }
     let alerts = Alerts::open(top.path(), false, true).unwrap().unwrap();
     assert_eq!(alerts.read(false).unwrap(), (Record::default(), None));
     let due = Due { notice: notice(Status::Firing), targets: vec![Target::File] };
@@ -35,7 +35,7 @@ fn what_is_remembered_is_read_back_and_looking_makes_nothing() {
 
 #[test]
 fn a_damaged_state_is_moved_aside_and_a_newer_one_is_left_alone() {
-    let top = tempfile::tempdir().unwrap();
+    let top = crate::store::scene();
     let alerts = Alerts::open(top.path(), false, true).unwrap().unwrap();
     let file = top.path().join("alerts/state.json");
     std::fs::write(&file, "{\"version\":1,\"due\":[").unwrap();
@@ -49,7 +49,7 @@ fn a_damaged_state_is_moved_aside_and_a_newer_one_is_left_alone() {
 
 #[test]
 fn a_lock_is_held_by_one_until_it_is_dropped() {
-    let top = tempfile::tempdir().unwrap();
+    let top = crate::store::scene();
     let alerts = Alerts::open(top.path(), false, true).unwrap().unwrap();
     let take = |lock| alerts.lock(lock, Duration::ZERO, &SystemClock).unwrap();
     let held = take(Lock::State);
@@ -60,7 +60,7 @@ fn a_lock_is_held_by_one_until_it_is_dropped() {
 
 #[test]
 fn dead_letters_are_kept_once_and_taken_out_when_they_arrived() {
-    let top = tempfile::tempdir().unwrap();
+    let top = crate::store::scene();
     let alerts = Alerts::open(top.path(), false, true).unwrap().unwrap();
     assert_eq!(alerts.letters().unwrap(), (Vec::new(), 0));
     let (a, b) = (letter(Status::Firing, Target::Webhook), letter(Status::Firing, Target::File));

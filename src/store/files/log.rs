@@ -15,7 +15,7 @@ use crate::store::{Error, Result};
 use crate::sys::fs::{Access, Dir};
 
 /// The live log.
-pub(super) const LIVE: &str = "work.jsonl";
+pub(super) const LIVE: &str = crate::store::MARK;
 /// A new live log while it is being written.
 pub(super) const NEXT: &str = "work.jsonl.new";
 /// The directory of sealed logs.

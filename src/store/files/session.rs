@@ -74,7 +74,10 @@ impl<'a> Session<'a> {
         let since = rfc3339(op.now.wall);
         // What can be opened beforehand keeps nobody waiting.
         let early = match store.dir.file(LIVE, Access::Append) {
-            Ok(live) => Some(live),
+            Ok(live) => {
+                store.dir.adopt();
+                Some(live)
+            }
             Err(e) if e.is_not_found() => None,
             Err(e) => return Err(failure::open(e)),
         };
@@ -88,22 +91,23 @@ impl<'a> Session<'a> {
         // A lease must not begin before its agent could have it.
         let now = match lock.waited {
             Some(time) => {
+                if !store.dir.is_in_place() {
+                    let dir = store.dir.path().to_owned();
+                    return Err(Error::Replaced { dir });
+                }
                 store.waited.set(store.waited.get() + time);
                 store.stamp()
             }
             None => op.now,
         };
-        let loaded = head::load(&head_file, now.boot).map_err(failure::index)?;
-        // A restore marks what it puts aside; only where somebody waited may it have been another hand.
-        if (matches!(loaded, Loaded::Moved) || lock.waited.is_some()) && !store.dir.is_in_place() {
-            return Err(Error::Replaced { dir: store.dir.path().to_owned() });
-        }
         let live = match early {
             Some(live) if store.dir.names_file(LIVE, &live) => live,
             // There was none, or a compaction has put another in its place meanwhile.
             _ => open_or_make_live(store)?,
         };
+        store.dir.adopt();
         let overlay = Overlay::new(cells);
+        let loaded = head::load(&head_file, now.boot).map_err(failure::index)?;
         let logs = Logs::new(&store.dir, live, 0);
         let index = Index::new(overlay, Head::new(now.boot));
         let session = Session {
