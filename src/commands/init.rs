@@ -78,7 +78,6 @@ const IGNORED: &[&str] = &[
     "/*.rejected",
     "/.mirror*",
     "/ops*.jsonl",
-    "/ops.totals.json",
     "/spans*.jsonl",
     "/export.*",
     "/work_claims.json",

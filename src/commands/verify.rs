@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{By, Context, Verb};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Screen, Shape, View, line, plural};
-use crate::store::{Problem, ProblemKind, Verified};
+use crate::store::{Problem, ProblemKind, Seen, Verified};
 
 /// Check the store against itself: every line, every item, every claim
 ///
@@ -172,13 +172,21 @@ impl Verb for Args {
         let store = cx.reader()?;
         let mut found = store.verify(self.repair, &op)?;
         for (n, hash) in &self.expect {
-            let there = store.hashes(*n)?;
-            if !there.contains(hash) {
-                let what = if there.is_empty() {
-                    format!("write {n} is not there; it was expected with the hash {hash}")
-                } else {
-                    format!("write {n} has the hash {}, not {hash}", there.join(" and "))
-                };
+            let there = store.seen(*n)?;
+            let hashes: Vec<_> = there.iter().map(|seen| seen.hash.as_str()).collect();
+            let what = match there.iter().find(|seen| seen.hash == *hash) {
+                Some(Seen { broken: None, .. }) => None,
+                Some(Seen { broken: Some(broken), .. }) => Some(format!(
+                    "write {n} is there, but {broken} is not what it was when that head was taken"
+                )),
+                None if there.is_empty() => {
+                    Some(format!("write {n} is not there; it was expected with the hash {hash}"))
+                }
+                None => {
+                    Some(format!("write {n} has the hash {}, not {hash}", hashes.join(" and ")))
+                }
+            };
+            if let Some(what) = what {
                 let todo = "the log is not the one that this head was taken from, or was rewritten";
                 found.problems.push(Problem::of_all(ProblemKind::History, what).todo(todo));
             }

@@ -135,7 +135,7 @@ table! {
         "how old telemetry that was put aside must be for `cleanup` to remove it";
     CLEANUP_QUARANTINE "COORD_CLEANUP_QUARANTINE" "cleanup.quarantine",
         Form::Duration, "", Never,
-        "how old what a repair moved aside must be for `cleanup` to remove it; else it stays";
+        "how old files that a repair moved aside must be for `cleanup` to remove them; else they stay";
     CLEANUP_AGENTS "COORD_CLEANUP_AGENTS" "cleanup.agents",
         Form::Duration, "", Never,
         "how long an agent that holds nothing must have been silent for `cleanup` to forget it; else it stays";

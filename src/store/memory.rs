@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::{
-    Acquired, Added, Changed, Claimed, Error, Event, Lock, Removed, Result, Store, Summary,
+    Acquired, Added, Changed, Claimed, Error, Event, Lock, Removed, Result, Seen, Store, Summary,
     TeamSummary, Verified,
 };
 use crate::domain::agent::{Agent, Known};
@@ -716,7 +716,7 @@ impl Store for MemoryStore {
         Ok(Verified { n: state.n(), lines, items, ..Verified::default() })
     }
 
-    fn hashes(&self, _n: u64) -> Result<Vec<String>> {
+    fn seen(&self, _n: u64) -> Result<Vec<Seen>> {
         Ok(Vec::new())
     }
 

@@ -157,6 +157,15 @@ impl fmt::Display for Problem {
     }
 }
 
+/// A line that records a write.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Seen {
+    /// Its hash, 16 hex digits.
+    pub hash: String,
+    /// What it rests on and is not there any more, unless a repair that was noted before it says why.
+    pub broken: Option<String>,
+}
+
 /// What the store's self-check found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Verified {

@@ -14,6 +14,7 @@ mod compat;
 mod complete;
 mod demo;
 mod env;
+mod foreign;
 mod health;
 mod import;
 mod kpi;

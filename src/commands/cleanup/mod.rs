@@ -45,7 +45,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     telemetry_older_than: Option<Duration>,
 
-    /// Remove what a repair moved aside and is older than this [default: cleanup.quarantine]
+    /// Remove files that a repair moved aside and are older than this [default: cleanup.quarantine]
+    ///
+    /// The lines in `quarantine.jsonl` stay: `coord verify` holds the log against them.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     quarantine_older_than: Option<Duration>,
 

@@ -1,12 +1,11 @@
 //! The metrics as Prometheus reads them.
 
-use crate::domain::telemetry::{Counters, Exposition, Observed, Summary};
+use crate::domain::telemetry::{Exposition, Observed, Summary};
 
 /// Everything, in the text format; gauges of operations are made of those done lately.
-pub(super) fn prometheus(seen: &Observed, lately: &Summary, counters: &Counters) -> String {
+pub(super) fn prometheus(seen: &Observed, lately: &Summary) -> String {
     let mut text = Exposition::default();
-    counts(&mut text, counters);
-    gauges(&mut text, seen, lately);
+    operations(&mut text, seen, lately);
     work(&mut text, seen);
     claude(&mut text, seen);
     text.family("coord_up", "gauge", "Whether the store could be read: this text is made from it.");
@@ -19,11 +18,12 @@ const fn number(count: u64) -> f64 {
     count as f64
 }
 
-fn counts(text: &mut Exposition, counters: &Counters) {
+fn operations(text: &mut Exposition, seen: &Observed, lately: &Summary) {
+    let summary = &seen.operations;
     let name = "coord_operations_total";
     text.family(name, "counter", "Operations by command and by how they ended.");
-    for (command, counts) in &counters.commands {
-        for (outcome, count) in &counts.outcomes {
+    for (command, group) in &summary.groups {
+        for (outcome, count) in &group.outcomes {
             let labels = [("command", command.as_str()), ("outcome", outcome.as_str())];
             text.sample(name, &labels, number(*count));
         }
@@ -32,32 +32,20 @@ fn counts(text: &mut Exposition, counters: &Counters) {
     text.family(
         name,
         "histogram",
-        "How long operations that answer at once took, from the command line to the answer.",
+        "How long operations took, from the command line to the answer.",
     );
-    for (command, counts) in &counters.commands {
-        if counts.duration.count() > 0 {
-            text.histogram(name, &[("command", command)], &counts.duration);
-        }
-    }
-    let name = "coord_lasting_operation_duration_seconds";
-    text.family(name, "histogram", "How long operations took that last by design.");
-    for (command, counts) in &counters.commands {
-        if counts.lasting.count() > 0 {
-            text.histogram(name, &[("command", command)], &counts.lasting);
-        }
+    for (command, group) in &summary.groups {
+        text.histogram(name, &[("command", command)], &group.duration);
     }
     let name = "coord_lock_wait_seconds";
     text.family(name, "histogram", "How long operations waited for the store's lock.");
-    text.histogram(name, &[], &counters.lock_wait);
+    text.histogram(name, &[], &summary.total.lock_wait);
     let name = "coord_operation_cpu_seconds_total";
     text.family(name, "counter", "Processor time of the processes that did operations.");
-    for (command, counts) in &counters.commands {
+    for (command, group) in &summary.groups {
         #[expect(clippy::cast_precision_loss, reason = "the format has no other numbers")]
-        text.sample(name, &[("command", command)], counts.cpu_us as f64 / 1e6);
+        text.sample(name, &[("command", command)], group.cpu_us as f64 / 1e6);
     }
-}
-
-fn gauges(text: &mut Exposition, seen: &Observed, lately: &Summary) {
     let name = "coord_process_peak_memory_bytes";
     text.family(
         name,
@@ -119,7 +107,7 @@ fn work(text: &mut Exposition, seen: &Observed) {
         ("coord_cycle_time_seconds", "From the last claim to being done.", &flow.cycle),
     ] {
         text.family(name, "histogram", help);
-        text.histogram(name, &[], times.buckets());
+        text.histogram(name, &[], times);
     }
     if let Some(share) = flow.efficiency() {
         let name = "coord_flow_efficiency_ratio";

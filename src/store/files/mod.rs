@@ -92,8 +92,8 @@ use serde_json::{Value, json};
 pub use backup::Picture;
 
 use super::{
-    Acquired, Added, Changed, Claimed, Event, Lock, Removed, Result, Store, Summary, TeamSummary,
-    Verified, failure,
+    Acquired, Added, Changed, Claimed, Event, Lock, Removed, Result, Seen, Store, Summary,
+    TeamSummary, Verified, failure,
 };
 use crate::domain::agent::{Agent, Known};
 use crate::domain::name::{AgentId, ItemId, Word};
@@ -290,8 +290,8 @@ impl Store for FileStore {
         verify::run(self, repair, op)
     }
 
-    fn hashes(&self, n: u64) -> Result<Vec<String>> {
-        verify::hashes(self, n)
+    fn seen(&self, n: u64) -> Result<Vec<Seen>> {
+        verify::seen(self, n)
     }
 
     fn tidy(&mut self, op: &Op) -> Result<()> {

@@ -301,6 +301,10 @@ pub(super) struct Control {
     pub(super) segment: u64,
     pub(super) n: u64,
     pub(super) op: Option<String>,
+    /// When.
+    pub(super) at: Option<String>,
+    /// Who did it.
+    pub(super) by: Option<String>,
     /// The number that the next made id has at least.
     pub(super) next_id: u64,
     /// The file of the sealed predecessor.

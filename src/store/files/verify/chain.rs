@@ -13,7 +13,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::chapter::{Book, Chapter, Sort};
+use super::chapter::{Book, Chapter, Note, Sort, Spot};
+use super::descent;
 use crate::store::{Problem, ProblemKind};
 
 /// A write that somebody saw.
@@ -49,13 +50,10 @@ pub(super) struct Found {
 /// Checks all of it.
 pub(super) fn examine(book: &Book, known: &[Known], cut: Option<Cut>) -> Found {
     let mut links = HashSet::new();
-    let mut places = HashMap::new();
-    for (at, chapter) in book.chapters.iter().enumerate() {
+    let places = book.places();
+    for chapter in &book.chapters {
         links.extend(chapter.sealed_end);
-        for (line, about) in chapter.lines.iter().enumerate() {
-            links.extend(about.prev);
-            places.entry(about.hash).or_insert((at, line));
-        }
+        links.extend(chapter.lines.iter().filter_map(|about| about.prev));
     }
     links.extend(known.iter().map(|known| known.link));
     links.extend(cut.map(|cut| cut.end));
@@ -66,8 +64,8 @@ pub(super) fn examine(book: &Book, known: &[Known], cut: Option<Cut>) -> Found {
     for at in 0..book.chapters.len() {
         pass.chapter(at);
     }
-    for (gap, at, line) in &book.said.lost {
-        if !book.said.gaps.contains(gap) {
+    for (gap, (at, line)) in &book.said.lost {
+        if !book.said.acknowledges(*gap) {
             let name = &book.chapters[*at].name;
             let what = format!("{} had been cut off before it was written", writes(gap.0, gap.1));
             pass.found.problems.push(
@@ -78,6 +76,7 @@ pub(super) fn examine(book: &Book, known: &[Known], cut: Option<Cut>) -> Found {
     for known in known {
         pass.witness(known);
     }
+    pass.repairs();
     pass.found
 }
 
@@ -94,7 +93,7 @@ struct Pass<'a> {
     /// Every hash that somebody vouches for.
     links: HashSet<u64>,
     /// Where each hash stands first.
-    places: HashMap<u64, (usize, usize)>,
+    places: HashMap<u64, Spot>,
     /// The highest number so far.
     top: u64,
     /// The number of the write before.
@@ -164,7 +163,14 @@ impl Pass<'_> {
         let mut misplaced = HashSet::new();
         for (line, about) in chapter.lines.iter().enumerate() {
             if about.sort == Sort::Bad {
-                if !book.said.removed.contains(&about.hash) {
+                if book.said.is_kept(about.hash) {
+                    let note = format!(
+                        "`{}` line {} cannot be read; a repair had moved it aside",
+                        chapter.name,
+                        line + 1
+                    );
+                    self.found.notes.push(note);
+                } else {
                     let why = chapter.bad.get(&line).map_or("", String::as_str);
                     let what = format!("it cannot be read: {why}");
                     let todo = "`coord verify --repair` moves it aside";
@@ -181,7 +187,7 @@ impl Pass<'_> {
             let follows = before.is_some_and(|b| about.prev == Some(chapter.lines[b].hash));
             if follows {
                 self.number(at, line);
-            } else if !self.excused(at, line, before)
+            } else if !self.excused(at, line)
                 && !misplaced.contains(&about.prev.unwrap_or(0))
                 && self.break_at(at, line, before)
             {
@@ -229,9 +235,10 @@ impl Pass<'_> {
             Sort::Write | Sort::Checkpoint => expected.contains(&about.n) || !self.begun,
             _ => true,
         };
-        let excused = |(first, last): &(u64, u64)| *first == self.last + 1 && *last + 1 == about.n;
+        let gap = (self.last + 1, about.n.saturating_sub(1));
         let said = &self.book.said;
-        if !fits && !said.gaps.iter().chain(said.lost.iter().map(|l| &l.0)).any(excused) {
+        let lost = || said.lost.iter().any(|(lost, spot)| *lost == gap && *spot >= (at, line));
+        if !fits && !self.is_gap_noted(at, line) && !lost() {
             let what = format!(
                 "it was changed after it was written: it has the number {} where {} belongs",
                 about.n,
@@ -241,17 +248,28 @@ impl Pass<'_> {
         }
     }
 
-    /// Whether a repair has noted why a line does not follow the one before it.
-    fn excused(&self, at: usize, line: usize, before: Option<usize>) -> bool {
+    /// Whether a repair has noted, further on, that the numbers before a line are missing.
+    fn is_gap_noted(&self, at: usize, line: usize) -> bool {
+        let gap = (self.last + 1, self.book.chapters[at].lines[line].n.saturating_sub(1));
+        gap.0 <= gap.1 && self.book.said.behind((at, line)).any(|note| note.gaps.contains(&gap))
+    }
+
+    /// Whether a repair has noted, further on, why a line does not follow the one before it. Whoever
+    /// changes a line can append such a note as well, so what it says was taken out must be missing.
+    fn excused(&self, at: usize, line: usize) -> bool {
         let (chapter, said) = (&self.book.chapters[at], &self.book.said);
         let about = &chapter.lines[line];
-        let gap = (self.last + 1, about.n.saturating_sub(1));
-        about.prev.is_some_and(|prev| said.removed.contains(&prev))
-            || said.gaps.contains(&gap)
-            || before.is_some_and(|b| {
-                let before = &chapter.lines[b];
-                before.sort == Sort::Bad && said.removed.contains(&before.hash)
-            })
+        let moved = || about.prev.is_some_and(|prev| said.explain(said.behind((at, line)), prev));
+        match about.sort {
+            Sort::Write if self.begun && about.n > self.last => self.is_gap_noted(at, line),
+            // Of two branches that were merged, the second begins with lower numbers again.
+            Sort::Write => moved(),
+            // The log before tells what should have been carried over.
+            Sort::Carried | Sort::Checkpoint => {
+                (at == 0 || !chapter.not_carried.is_empty()) && moved()
+            }
+            Sort::Header | Sort::Bad => false,
+        }
     }
 
     /// A line does not follow the one before it. Tells whether it stands in the wrong place.
@@ -369,7 +387,11 @@ impl Pass<'_> {
             return;
         }
         let (Some((end, n)), Some(before)) = (self.end_of(at), before) else { return };
-        if chapter.lines[before].hash == end || book.said.removed.contains(&end) {
+        if chapter.lines[before].hash == end {
+            return;
+        }
+        if n > self.last && book.said.explain(book.said.notes.iter(), end) {
+            (self.last, self.top) = (n, self.top.max(n));
             return;
         }
         if let Some(place) = self.places.get(&end).filter(|place| place.0 == at) {
@@ -391,13 +413,30 @@ impl Pass<'_> {
 
     /// Whether a write that somebody saw is still there.
     fn witness(&mut self, known: &Known) {
-        if self.places.contains_key(&known.link) || self.book.said.removed.contains(&known.link) {
+        let said = &self.book.said;
+        if let Some(spot) = self.places.get(&known.link).copied() {
+            // Without a repair every break has been told already.
+            if !said.notes.is_empty()
+                && let Some((at, line)) = descent::broken(self.book, &self.places, spot)
+            {
+                let what = format!(
+                    "what stood before it was there when {} saw it; the repair that explains it was noted later",
+                    known.by
+                );
+                self.problem(ProblemKind::Changed, at, line, what, KEEP);
+            }
+            return;
+        }
+        if said.explain(said.notes.iter(), known.link) {
             return;
         }
         let Some(at) = self.book.chapters.len().checked_sub(1) else { return };
         let noted = |(first, last): &(u64, u64)| (*first..=*last).contains(&known.n);
-        let said = &self.book.said;
-        if said.gaps.iter().chain(said.lost.iter().map(|lost| &lost.0)).any(noted) {
+        let is_it = |l: &super::chapter::Line| l.n == known.n && l.sort == Sort::Write;
+        let gaps = said.notes.iter().flat_map(|note| &note.gaps);
+        if gaps.chain(said.lost.iter().map(|lost| &lost.0)).any(noted)
+            && !self.book.chapters.iter().any(|chapter| chapter.lines.iter().any(is_it))
+        {
             return;
         }
         let (n, by) = (known.n, &known.by);
@@ -431,6 +470,58 @@ impl Pass<'_> {
         let what = format!("it is not the write {n} that {by} knows");
         self.problem(ProblemKind::Changed, at, line, what, KEEP);
     }
+}
+
+impl Pass<'_> {
+    /// Tells every repair: what it moved aside, gave up or renamed is no fault, and is not what was
+    /// written either.
+    fn repairs(&mut self) {
+        let said = &self.book.said;
+        for note in &said.notes {
+            let moved = said.moved(note);
+            if moved == 0 && !note.removed.is_empty() {
+                let (at, line) = note.spot;
+                let what =
+                    "it says that lines were moved to `quarantine.jsonl`, and they are not there";
+                let todo = "take `quarantine.jsonl` from a backup";
+                self.problem(ProblemKind::Removed, at, line, what.to_owned(), todo);
+            }
+        }
+        for note in said.notes.iter().take(SHOWN) {
+            self.found.notes.push(told(note, said.moved(note)));
+        }
+        if let Some(more) = said.notes.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            self.found.notes.push(format!("{more} more repairs were made"));
+        }
+    }
+}
+
+/// How many repairs are told one by one.
+const SHOWN: usize = 20;
+
+fn told(note: &Note, moved: usize) -> String {
+    let counted = |count: u64, one: &str, many: &str| {
+        if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
+    };
+    let mut deeds = Vec::new();
+    if moved > 0 {
+        let lines = counted(moved as u64, "line was", "lines were");
+        deeds.push(format!("{lines} moved to `quarantine.jsonl`"));
+    }
+    let lost = note.gaps.iter().fold(0u64, |sum, (first, last)| {
+        sum.saturating_add(last.saturating_sub(*first).saturating_add(1))
+    });
+    if lost > 0 {
+        let which: Vec<_> = note.gaps.iter().take(8).map(|gap| writes(gap.0, gap.1)).collect();
+        let more = if note.gaps.len() > 8 { " and more" } else { "" };
+        let count = counted(lost, "write is", "writes are");
+        deeds.push(format!("{count} lost ({}{more})", which.join(", ")));
+    }
+    if note.renamed > 0 {
+        deeds.push(format!("{} another id", counted(note.renamed as u64, "item got", "items got")));
+    }
+    let deeds = if deeds.is_empty() { "nothing was lost".to_owned() } else { deeds.join("; ") };
+    format!("write {} is a repair by {} at {}: {deeds}", note.n, note.by, note.at)
 }
 
 /// The highest number of all.

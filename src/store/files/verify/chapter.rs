@@ -1,6 +1,6 @@
 //! The logs as the chain sees them: of each line its hash, the hash it claims to follow, its number.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
@@ -53,15 +53,64 @@ pub(super) struct Chapter {
     pub(super) not_carried: Vec<u64>,
 }
 
+/// A line by the place of its log among all and its own in it, both from 0.
+pub(super) type Spot = (usize, usize);
+
+/// A line by which a repair noted what it did.
+#[derive(Debug, Default)]
+pub(super) struct Note {
+    /// Where it stands.
+    pub(super) spot: Spot,
+    /// Its number.
+    pub(super) n: u64,
+    /// Who repaired, and when.
+    pub(super) by: String,
+    pub(super) at: String,
+    /// Links that lead nowhere since: of lines that were moved aside, as they were and as they had been.
+    pub(super) removed: Vec<u64>,
+    /// Numbers that were found missing, first and last.
+    pub(super) gaps: Vec<(u64, u64)>,
+    /// How many items got another id.
+    pub(super) renamed: usize,
+}
+
 /// What the log says about itself: what was moved aside, what is missing, what was cut off.
 #[derive(Debug, Default)]
 pub(super) struct Said {
-    /// Links of lines that a repair moved aside.
-    pub(super) removed: Vec<u64>,
-    /// Numbers that a repair found missing, first and last.
-    pub(super) gaps: Vec<(u64, u64)>,
-    /// Numbers that were found cut off: first and last, and the log and line that say so.
-    pub(super) lost: Vec<((u64, u64), usize, usize)>,
+    /// What repairs noted, oldest first.
+    pub(super) notes: Vec<Note>,
+    /// Numbers that were found cut off, first and last, and the line that says so.
+    pub(super) lost: Vec<((u64, u64), Spot)>,
+    /// The links of the lines that stand in the quarantine and cannot be read, as they are there.
+    pub(super) kept: HashSet<u64>,
+}
+
+impl Said {
+    /// How many of the lines that a note says were moved aside are there. Anybody can append such a
+    /// note; only what cannot be read is ever moved, and it is never thrown away.
+    pub(super) fn moved(&self, note: &Note) -> usize {
+        note.removed.iter().filter(|link| self.kept.contains(link)).count()
+    }
+
+    /// Whether a link leads nowhere because of what one of these notes says.
+    pub(super) fn explain<'a>(&self, mut notes: impl Iterator<Item = &'a Note>, link: u64) -> bool {
+        notes.any(|note| note.removed.contains(&link) && self.moved(note) > 0)
+    }
+
+    /// Whether a line that cannot be read was moved aside before: a merge has put it back.
+    pub(super) fn is_kept(&self, link: u64) -> bool {
+        self.kept.contains(&link) && self.notes.iter().any(|note| note.removed.contains(&link))
+    }
+
+    /// What was noted behind a line.
+    pub(super) fn behind(&self, spot: Spot) -> impl Iterator<Item = &Note> {
+        self.notes.iter().filter(move |note| note.spot > spot)
+    }
+
+    /// Whether numbers have been noted as missing.
+    pub(super) fn acknowledges(&self, gap: (u64, u64)) -> bool {
+        self.notes.iter().any(|note| note.gaps.contains(&gap))
+    }
 }
 
 /// The newest write of every open item, to see whether the next log carries it.
@@ -95,12 +144,20 @@ impl Book {
             let read = read_line(
                 line,
                 &mut |control, here| {
-                    said.removed.extend(control.removed.iter().filter_map(|text| hex(text)));
-                    if control.op.as_deref() == Some("lost") {
-                        let place = (at, here);
-                        said.lost.extend(control.gaps.iter().map(|gap| (*gap, place.0, place.1)));
-                    } else {
-                        said.gaps.extend(control.gaps);
+                    match control.op.as_deref() {
+                        Some("lost") => {
+                            said.lost.extend(control.gaps.iter().map(|gap| (*gap, (at, here))));
+                        }
+                        Some("repair") => said.notes.push(Note {
+                            spot: (at, here),
+                            n: control.n,
+                            by: control.by.unwrap_or_default(),
+                            at: control.at.unwrap_or_default(),
+                            removed: control.removed.iter().filter_map(|text| hex(text)).collect(),
+                            gaps: control.gaps,
+                            renamed: control.renamed.len(),
+                        }),
+                        _ => {}
                     }
                     if control.sealed_end.is_some() {
                         chapter.sealed_end = control.sealed_end.as_deref().and_then(hex);
@@ -156,6 +213,17 @@ impl Book {
         Ok(())
     }
 
+    /// Where each link stands first.
+    pub(super) fn places(&self) -> HashMap<u64, Spot> {
+        let mut places = HashMap::new();
+        for (at, chapter) in self.chapters.iter().enumerate() {
+            for (line, about) in chapter.lines.iter().enumerate() {
+                places.entry(about.hash).or_insert((at, line));
+            }
+        }
+        places
+    }
+
     /// The last line of all.
     pub(super) fn last(&self) -> Option<&Line> {
         self.chapters.iter().rev().find_map(|chapter| chapter.lines.last())
@@ -165,6 +233,11 @@ impl Book {
     pub(super) fn count(&self) -> u64 {
         self.chapters.iter().map(|chapter| chapter.lines.len() as u64).sum()
     }
+}
+
+/// Whether a line is one that a repair would move aside.
+pub(super) fn is_unreadable(line: &[u8]) -> bool {
+    read_line(line, &mut |_, _| {}, 0).is_err()
 }
 
 fn hex(text: &str) -> Option<u64> {

@@ -11,6 +11,7 @@ use super::super::rebuild::{Fault, FaultKind, describe};
 use super::super::record::{Record, header};
 use super::super::session::Session;
 use super::super::{FileStore, agents, failure};
+use super::aside::{self, FILE as QUARANTINE};
 use super::chain::Found;
 use super::chapter::{Book, Sort};
 use crate::domain::name::ItemId;
@@ -19,8 +20,6 @@ use crate::store::Result;
 use crate::store::fields::Fields;
 use crate::sys::fs::Access;
 
-/// Where a repair puts lines that cannot be read.
-const QUARANTINE: &str = "quarantine.jsonl";
 /// Where it puts whole files.
 const ASIDE: &str = "quarantine";
 
@@ -58,8 +57,8 @@ pub(super) fn run(
             done.push(format!("noted: {}", describe(&session.logs, fault)));
         }
     }
-    let said = super::read_book(session)?.said;
-    for ((first, last), ..) in said.lost.iter().filter(|(gap, ..)| !said.gaps.contains(gap)) {
+    let said = super::read_book(&store.dir, &session.logs)?.said;
+    for ((first, last), _) in said.lost.iter().filter(|(gap, _)| !said.acknowledges(*gap)) {
         gaps.push((*first, *last));
         done.push(format!("noted that writes {first} to {last} are lost"));
     }
@@ -78,12 +77,16 @@ pub(super) fn run(
 /// own, and those of the lines behind them, which tell what they were.
 fn unreadable(book: &Book) -> (Bad, Vec<u64>) {
     let (mut bad, mut links) = (Bad::new(), Vec::new());
-    for chapter in &book.chapters {
+    for (number, chapter) in book.chapters.iter().enumerate() {
         for (at, line) in chapter.lines.iter().enumerate() {
-            if line.sort == Sort::Bad && !book.said.removed.contains(&line.hash) {
+            if line.sort == Sort::Bad && !book.said.is_kept(line.hash) {
                 bad.entry(chapter.number).or_default().insert(at);
                 links.push(line.hash);
-                links.extend(chapter.lines.get(at + 1).and_then(|next| next.prev));
+                // Behind the last line of a sealed log it is the next log that tells.
+                links.extend(match chapter.lines.get(at + 1) {
+                    Some(next) => next.prev,
+                    None => book.chapters.get(number + 1).and_then(|next| next.sealed_end),
+                });
             }
         }
     }
@@ -144,11 +147,8 @@ fn keep(store: &FileStore, session: &Session<'_>, book: &Book, bad: &Bad) -> Res
             let chapter = book.chapters.iter().find(|c| c.number == u64::from(number));
             let why = chapter.and_then(|c| c.bad.get(&at)).map_or("", String::as_str);
             let name = session.logs.name(number);
-            let text = json!({
-                "at": rfc3339(session.now().wall),
-                "from": format!("`{name}` line {} cannot be read: {why}", at + 1),
-                "line": String::from_utf8_lossy(line).trim_end_matches('\n'),
-            });
+            let from = format!("`{name}` line {} cannot be read: {why}", at + 1);
+            let text = aside::entry(&rfc3339(session.now().wall), &from, line);
             written = writeln!(file, "{text}");
         }
         at += 1;

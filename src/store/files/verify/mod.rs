@@ -1,7 +1,9 @@
 //! Checking everything against everything, and moving aside what cannot be read.
 
+mod aside;
 mod chain;
 mod chapter;
+mod descent;
 mod life;
 mod mend;
 #[cfg(test)]
@@ -9,23 +11,22 @@ mod tests;
 mod traces;
 mod witness;
 
-use std::ops::ControlFlow;
-
 use super::head::{self, Loaded, look};
-use super::log::{HISTORY, LIVE, NEXT, ends_in_checkpoint, sealed, sealed_name};
+use super::log::{HISTORY, LIVE, Logs, NEXT, ends_in_checkpoint, sealed, sealed_name};
 use super::rebuild::{self, FaultKind, describe};
-use super::record::{self, Slim};
 use super::session::{HEAD, INDEX, Session};
 use super::{FileStore, agents, compare, failure, locks, removed};
 use crate::domain::work::Op;
 use crate::store::imported::{Imported, Table};
-use crate::store::{Problem, ProblemKind, Result, Verified};
-use crate::sys::fs::Access;
-use chapter::Book;
+use crate::store::{Error, Problem, ProblemKind, Result, Seen, Verified};
+use crate::sys::fs::{Access, Dir};
+use chapter::{Book, Sort};
 
 /// Checks the store; with `repair`, mends what stops writing.
 pub(super) fn run(store: &FileStore, repair: bool, op: &Op) -> Result<Verified> {
-    if !repair && let Some(problem) = lost_live(store)? {
+    if let Some((problem, sealed)) = lost_live(store)?
+        && !(repair && sealed)
+    {
         return Ok(Verified { problems: vec![problem], ..Verified::default() });
     }
     let (mut session, loaded) = Session::hold(store, op)?;
@@ -33,7 +34,7 @@ pub(super) fn run(store: &FileStore, repair: bool, op: &Op) -> Result<Verified> 
     let known = witness::all(&store.dir, session.head_file(), session.now().boot)?;
     let cut = removed::read(&store.dir)?;
     let history_cut = cut.as_ref().and_then(|r| Some(chain::Cut { upto: r.upto, end: r.end()? }));
-    let mut book = read_book(&session)?;
+    let mut book = read_book(&store.dir, &session.logs)?;
     let mut found = chain::examine(&book, &known, history_cut);
     let mut verified = Verified::default();
     // As long as something may be evidence nothing is touched.
@@ -54,7 +55,7 @@ pub(super) fn run(store: &FileStore, repair: bool, op: &Op) -> Result<Verified> 
             }
         }
         // What recovery cut or noted is part of the log now.
-        book = read_book(&session)?;
+        book = read_book(&store.dir, &session.logs)?;
         let known = witness::all(&store.dir, session.head_file(), session.now().boot)?;
         let notes = std::mem::take(&mut found.notes);
         found = chain::examine(&book, &known, history_cut);
@@ -119,8 +120,9 @@ pub(super) fn run(store: &FileStore, repair: bool, op: &Op) -> Result<Verified> 
     Ok(verified)
 }
 
-/// The live log is gone although there was one; a writer would go on with what is left.
-fn lost_live(store: &FileStore) -> Result<Option<Problem>> {
+/// The live log is not there, and whether there are sealed logs that a writer would go on with. A check
+/// never makes a log: where everything is gone, nothing would be found wrong with it.
+fn lost_live(store: &FileStore) -> Result<Option<(Problem, bool)>> {
     let dir = &store.dir;
     if dir.has(LIVE) || dir.file(NEXT, Access::Read).is_ok_and(|next| ends_in_checkpoint(&next)) {
         return Ok(None);
@@ -131,20 +133,18 @@ fn lost_live(store: &FileStore) -> Result<Option<Problem>> {
     };
     let index = dir.subdir(INDEX, false).and_then(|index| index.file(HEAD, Access::Read));
     let known = index.ok().and_then(|file| head::known(&file).ok().flatten());
-    if history.is_empty() && known.is_none() {
-        return Ok(None);
-    }
     let what = known.map_or_else(
         || "it is not there".to_owned(),
         |(n, ..)| format!("it is not there; the index knows write {n}"),
     );
     let todo = "take it from a backup; the next command that writes goes on without it";
-    Ok(Some(Problem::of_file(ProblemKind::Missing, LIVE, what).todo(todo)))
+    let problem = Problem::of_file(ProblemKind::Missing, LIVE, what).todo(todo);
+    Ok(Some((problem, !history.is_empty())))
 }
 
 /// Reads all logs as the chain sees them.
-fn read_book(session: &Session<'_>) -> Result<Book> {
-    let (logs, dir) = (&session.logs, session.store.dir.path());
+fn read_book(state: &Dir, logs: &Logs) -> Result<Book> {
+    let dir = state.path();
     let live = |book: &mut Book, number| {
         let read = book.read(&logs.live, (LIVE.to_owned(), number, true), u64::MAX);
         read.map_err(|e| failure::read(&dir.join(LIVE), e))
@@ -162,6 +162,9 @@ fn read_book(session: &Session<'_>) -> Result<Book> {
         book.read(&file, (name, number, false), u64::MAX).map_err(|e| failure::read(&path, e))?;
     }
     live(&mut book, segment)?;
+    if book.said.notes.iter().any(|note| !note.removed.is_empty()) {
+        book.said.kept = aside::links(state)?;
+    }
     Ok(book)
 }
 
@@ -198,17 +201,24 @@ fn beside(store: &FileStore) -> Result<Vec<Problem>> {
     Ok(problems)
 }
 
-/// The hashes of the lines that record a write.
-pub(super) fn hashes(store: &FileStore, n: u64) -> Result<Vec<String>> {
-    let mut hashes = Vec::new();
-    store.logs()?.each(|_, line| {
-        if let Ok(slim) = serde_json::from_slice::<Slim<'_>>(line)
-            && slim.n == n
-            && !slim.carried
-        {
-            hashes.push(format!("{:016x}", record::chain(line)));
+/// The lines that record a write, and whether all that each rests on is still there.
+pub(super) fn seen(store: &FileStore, n: u64) -> Result<Vec<Seen>> {
+    let logs = match store.logs() {
+        Err(Error::Missing { .. }) => return Ok(Vec::new()),
+        other => other?,
+    };
+    let book = read_book(&store.dir, &logs)?;
+    let places = book.places();
+    let mut seen = Vec::new();
+    for (at, chapter) in book.chapters.iter().enumerate() {
+        for (line, about) in chapter.lines.iter().enumerate() {
+            if about.n == n && matches!(about.sort, Sort::Write | Sort::Checkpoint) {
+                let broken = descent::broken(&book, &places, (at, line)).map(|(at, line)| {
+                    format!("what stood before `{}` line {}", book.chapters[at].name, line + 1)
+                });
+                seen.push(Seen { hash: format!("{:016x}", about.hash), broken });
+            }
         }
-        ControlFlow::Continue(())
-    })?;
-    Ok(hashes)
+    }
+    Ok(seen)
 }
