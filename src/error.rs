@@ -92,6 +92,7 @@ pub struct Error {
     message: String,
     hints: Vec<String>,
     cause: Option<anyhow::Error>,
+    undelivered: bool,
 }
 
 /// The result of every command.
@@ -101,7 +102,7 @@ impl Error {
     /// Creates an error; `message` is a lowercase fragment without a full stop.
     #[must_use]
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hints: Vec::new(), cause: None }
+        Self { kind, message: message.into(), hints: Vec::new(), cause: None, undelivered: false }
     }
 
     /// Adds the cause.
@@ -116,6 +117,19 @@ impl Error {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// All was done but telling somebody, who did not take it.
+    #[must_use]
+    pub const fn undelivered(mut self) -> Self {
+        self.undelivered = true;
+        self
+    }
+
+    /// Whether it is only that.
+    #[must_use]
+    pub const fn is_undelivered(&self) -> bool {
+        self.undelivered
     }
 
     /// The same failure, reported as another kind.

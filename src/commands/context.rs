@@ -84,6 +84,8 @@ pub(crate) struct Context {
     pub(super) waited: Duration,
     /// How long it took to the answer.
     pub(super) took: Option<Duration>,
+    /// Whether this command lasts by what was asked for: how long is not how fast it answers.
+    pub(crate) lasting: bool,
 }
 
 impl Context {
@@ -120,6 +122,7 @@ impl Context {
             dir: None,
             waited: Duration::ZERO,
             took: None,
+            lasting: false,
         }
     }
 

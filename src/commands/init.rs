@@ -78,6 +78,7 @@ const IGNORED: &[&str] = &[
     "/*.rejected",
     "/.mirror*",
     "/ops*.jsonl",
+    "/ops.totals.json",
     "/spans*.jsonl",
     "/export.*",
     "/work_claims.json",

@@ -112,6 +112,7 @@ pub(crate) fn is_here(command: &str) -> bool {
 /// Goes on only if a person agrees: an error says that nobody could be asked, or that the answer was no.
 pub(crate) fn agreed(cx: &mut Context, question: &str) -> crate::error::Result<()> {
     use crate::error::{Error, Kind};
+    cx.lasting = true;
     match cx.ui.ask(question)? {
         Some(true) => Ok(()),
         Some(false) => Err(Error::new(Kind::User, "nothing was changed, as you said")),

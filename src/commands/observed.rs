@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 
 use super::{Context, claude, from_store};
 use crate::client::claude::{Line, LineKind, Source};
-use crate::domain::telemetry::{Calls, Dimension, Flow, Observed, Queue, Roster, Summary, Window};
+use crate::domain::telemetry::{
+    Calls, Counters, Dimension, Flow, Observed, Queue, Roster, Summary, Window,
+};
 use crate::domain::time::parse_rfc3339;
 use crate::domain::work::{Query, Sort};
 use crate::error::{Error, Kind, Result};
@@ -31,7 +33,42 @@ pub(super) fn observe_each(
     dimension: Dimension,
     parts: u32,
 ) -> Result<Vec<Observed>> {
-    let (summaries, since, bad_lines) = operations_each(cx, windows, dimension, parts)?;
+    let operations = operations_each(cx, windows, dimension, parts)?;
+    observe_rest(cx, windows, operations)
+}
+
+/// What is exported: what is known about all time, the last of `window` about it by command, and every
+/// operation ever noted as counts.
+pub(super) fn observe_exported(
+    cx: &mut Context,
+    window: Window,
+) -> Result<(Observed, Summary, Counters)> {
+    let all = Window { from: DateTime::<Utc>::MIN_UTC, to: window.to };
+    let mut lately = Summary::new(window, Dimension::Command, 0);
+    let mut operations = (vec![Summary::new(all, Dimension::Command, 0)], None, 0);
+    let mut counters = Counters::default();
+    let dir = cx.place()?.dir;
+    if let Some(journal) = open(&dir, cx.flags.trust_dir)? {
+        let counted = journal.count(&mut |op| lately.add(op)).map_err(from_store)?;
+        if counted.damaged {
+            cx.ui.warning(
+                "the counts of telemetry that was removed cannot be read and count as none: counters fall",
+            );
+        }
+        operations.2 = counted.read.bad;
+        counters = counted.counters;
+    }
+    let seen = observe_rest(cx, &[all], operations)?.pop();
+    let seen = seen.ok_or_else(|| Error::new(Kind::Bug, "a window was not observed"))?;
+    Ok((seen, lately, counters))
+}
+
+/// All but the operations of each window, which are known.
+fn observe_rest(
+    cx: &mut Context,
+    windows: &[Window],
+    (summaries, since, bad_lines): Operations,
+) -> Result<Vec<Observed>> {
     let mut calls = calls(cx, windows);
     let now = cx.clock.wall();
     let silent_after = cx.settings()?.silent_after();
@@ -70,12 +107,15 @@ pub(super) fn observe_each(
 }
 
 /// The operations of each window; when the first of all began; and how many lines cannot be read.
+type Operations = (Vec<Summary>, Option<DateTime<Utc>>, u64);
+
+/// Reads them.
 fn operations_each(
     cx: &mut Context,
     windows: &[Window],
     dimension: Dimension,
     parts: u32,
-) -> Result<(Vec<Summary>, Option<DateTime<Utc>>, u64)> {
+) -> Result<Operations> {
     let mut summaries: Vec<Summary> =
         windows.iter().map(|window| Summary::new(*window, dimension, parts)).collect();
     let mut first: Option<DateTime<Utc>> = None;

@@ -126,6 +126,7 @@ impl Step {
             span_id: self.here.span,
             parent_span_id: self.here.parent,
             remote_parent: self.here.remote,
+            lasting: false,
         }
     }
 }
@@ -180,9 +181,15 @@ fn canonical(command: &str) -> &str {
     }
 }
 
+/// What it is called that a program runs. Its arguments may hold what is nobody else's.
+pub(crate) fn running(program: &str) -> String {
+    format!("run {}", program.rsplit('/').next().unwrap_or(program))
+}
+
 /// The outcome that an error is.
 pub(crate) fn outcome(error: Option<&Error>) -> Outcome {
     match error {
+        Some(error) if error.is_undelivered() => Outcome::Undelivered,
         Some(error) if !error.is_broken_pipe() => {
             Outcome::from_word(error.kind().as_str()).unwrap_or(Outcome::Bug)
         }
@@ -275,6 +282,7 @@ impl Context {
             op.memory_kib = usage::peak_kib();
         }
         op.agent = self.last_agent();
+        op.lasting = self.lasting;
         if let Some(about) = self.about.take() {
             (op.item, op.team) = (Some(about.item), about.team);
         }
@@ -317,11 +325,25 @@ impl Context {
             Over::Stopped(signal) => (Some(format!("stopped by {}", signal.name())), None),
             Over::Lost(why) => (Some(why.clone()), None),
         };
-        // Its arguments may hold what is nobody else's.
-        let name = program.rsplit('/').next().unwrap_or(program);
         let code = code.map(|code| ("process.exit.code", code.into()));
         let attributes = attributes.into_iter().chain(code);
-        self.record_span(step, &format!("run {name}"), failure, attributes);
+        self.record_span(step, &running(program), failure, attributes);
+    }
+
+    /// Notes that a step has begun that others will be parts of: they have their whole also if this
+    /// process is killed. Its end is noted as that of any other.
+    pub(crate) fn record_begun(
+        &mut self,
+        step: &Step,
+        name: &str,
+        attributes: impl IntoIterator<Item = (&'static str, serde_json::Value)>,
+    ) {
+        let Some(sink) = self.sink() else { return };
+        let mut span = step.operation(name, Outcome::Ok, self.clock.as_ref()).span();
+        (span.open, span.duration_us, span.outcome) = (true, 0, trace::Outcome::Unset);
+        span.attributes =
+            attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let _ = journal::span(&sink.dir, &span, sink.limits);
     }
 
     /// Notes a step of this command that is no operation.
@@ -344,6 +366,7 @@ impl Context {
     /// Notes the attempts of a call to Claude as parts of this command: who was asked, how it ended and
     /// what it used; never a word of what was asked or answered.
     pub(crate) fn record_attempts(&mut self, attempts: &[Attempt]) {
+        self.lasting |= !attempts.is_empty();
         self.attempts.extend_from_slice(attempts);
         // Another command may yet learn which item it is about, and so which trace it is a part of.
         if self.command.starts_with("claude ") {
@@ -391,6 +414,7 @@ fn attempt_span(attempt: &Attempt, here: Here) -> Span {
         duration_us: attempt.exact.duration_us,
         outcome: if failed { trace::Outcome::Error } else { trace::Outcome::Ok },
         message: failed.then(|| attempt.outcome.clone()),
+        open: false,
         service: None,
         attributes: attributes
             .into_iter()

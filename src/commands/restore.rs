@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long, short)]
     yes: bool,
 
-    /// Restore it even if the state in it is damaged
+    /// Restore it even if the state in it is damaged, or named locks are held
     #[arg(long)]
     force: bool,
 
@@ -184,6 +184,28 @@ pub(super) fn explain(path: &Path, error: RestoreError) -> Error {
             Error::new(Kind::External, what)
                 .caused_by(source)
                 .hint("nothing was changed; restore into a new directory with `--dir`, then rename both by hand")
+        }
+        RestoreError::NoState { path, why } => {
+            let what = format!("`{}` is no state directory: {why}", path.display());
+            Error::new(Kind::User, what)
+                .hint("nothing was changed; `--dir` names the directory of the state itself")
+        }
+        RestoreError::Held(held) => {
+            let names: Vec<_> =
+                held.iter().map(|lock| format!("`{}` by `{}`", lock.name, lock.holder)).collect();
+            let what = format!("named locks are held: {}", names.join(", "));
+            Error::new(Kind::Conflict, what).hint(
+                "nothing was changed; wait for their holders, or `--force` keeps the locks held until their leases end",
+            )
+        }
+        RestoreError::Unconfirmed { aside, source } => {
+            let what = "the new state is in place, but the disk did not confirm it";
+            let error = Error::new(Kind::Unknown, what).caused_by(source);
+            let error = match aside {
+                Some(aside) => error.hint(format!("the old state lies in `{}`", aside.display())),
+                None => error,
+            };
+            error.hint("`coord verify` tells whether the state is sound")
         }
         RestoreError::Damaged(found) => {
             let count = found.problems.len() as u64;

@@ -156,6 +156,76 @@ fn a_killed_worker_takes_its_program_along_and_another_goes_on() {
     assert_eq!((item["agent"].as_str(), item["attempt"].as_u64()), (Some("next"), Some(2)));
 }
 
+/// What `verify --traces` tells of spans without a parent.
+fn orphans(env: &TestEnv) -> Vec<String> {
+    let out = env.coord("verify --traces --json --no-telemetry");
+    assert_eq!(out.code(), 0, "{out}");
+    let notes = out.data()["notes"].as_array().unwrap().clone();
+    let notes = notes.iter().map(|note| note.as_str().unwrap().to_owned());
+    notes.filter(|note| note.contains("parent")).collect()
+}
+
+#[test]
+fn a_killed_worker_leaves_no_span_without_its_whole() {
+    let env = TestEnv::new();
+    let coord = env!("CARGO_BIN_EXE_coord");
+    for told in [false, true] {
+        let item = env.add("One");
+        let agent = if told { "vega" } else { "nova" };
+        let mut cmd = env.command();
+        let started = env.root().join("started");
+        if told {
+            cmd.env("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01");
+        }
+        let script = format!("{coord} work progress $COORD_ITEM_ID 5 -q; touch started; sleep 60");
+        cmd.args(["agent", "run", "--agent", agent, "--", "sh", "-c", &script]);
+        let mut child = cmd.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        until("the program works", || started.exists());
+        // A look at what goes on finds every whole too.
+        assert_eq!(orphans(&env), Vec::<String>::new());
+        child.kill().unwrap();
+        let _ = child.wait();
+        std::fs::remove_file(started).unwrap();
+        assert_eq!(orphans(&env), Vec::<String>::new());
+        let shown = env.json(&format!("trace show {item} --no-telemetry"));
+        let spans = shown["branches"].as_array().unwrap().iter();
+        let spans: Vec<_> = spans.flat_map(|b| b["spans"].as_array().unwrap()).collect();
+        let named = |name: &str| {
+            let found: Vec<_> = spans.iter().filter(|span| span["name"] == name).collect();
+            assert_eq!(found.len(), 1, "{name}: {shown}");
+            (*found[0]).clone()
+        };
+        let (whole, run) = (named("work on item"), named("run sh"));
+        for span in [&whole, &run] {
+            assert_eq!((&span["open"], &span["duration_ms"]), (&true.into(), &().into()));
+            assert_eq!(span["item"], item.as_str());
+        }
+        assert_eq!(run["parent_span_id"], whole["span_id"]);
+        assert_eq!(named("work progress")["parent_span_id"], run["span_id"]);
+        assert_eq!(named("work claim")["open"], false);
+        let text = env.coord(&format!("trace show {item} --no-telemetry")).out();
+        assert_eq!(text.matches("\tnot ended\t").count(), 2, "{text}");
+        let file = env.root().join("spans.json");
+        env.coord("trace export --file spans.json --no-telemetry").done();
+        let sent = std::fs::read_to_string(file).unwrap();
+        assert!(sent.contains("work progress") && !sent.contains("work on item"), "{sent}");
+    }
+}
+
+#[test]
+fn a_span_that_ended_is_told_once() {
+    let env = TestEnv::new();
+    let item = env.add("One");
+    env.coord("agent run --until-empty --agent nova -- true").done();
+    let lines = std::fs::read_to_string(env.store().join("spans.jsonl")).unwrap();
+    assert_eq!((lines.lines().count(), lines.matches("\"open\":true").count()), (4, 2));
+    let text = env.coord(&format!("trace show {item}")).out();
+    for name in ["work on item", "run true"] {
+        assert_eq!(text.matches(name).count(), 1, "{text}");
+    }
+    assert!(!text.contains("not ended") && orphans(&env).is_empty(), "{text}");
+}
+
 #[test]
 fn a_short_lease_is_renewed_for_as_long_as_the_program_runs() {
     let env = TestEnv::new();

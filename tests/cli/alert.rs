@@ -302,6 +302,32 @@ fn what_cannot_be_delivered_is_kept_and_sent_again_with_its_id() {
 }
 
 #[test]
+fn a_receiver_that_takes_nothing_is_no_fault_of_the_system() {
+    let env = TestEnv::new();
+    env.write("r.toml", AT_ONCE.replace("critical", "warning").as_str());
+    slow(&env);
+    env.write("refuse", "#!/bin/sh\nexit 1\n");
+    env.shell("chmod +x refuse").done();
+    let told = [("COORD_ALERT_COMMAND", "./refuse"), ("COORD_ALERT_DEADLINE", "1s")];
+    for line in ["alert check --rules r.toml", "alert redeliver", "alert test memory-high"] {
+        let out = with(&env, &told, line);
+        assert_eq!(out.code(), 5, "{line}: {out}");
+    }
+    let report = env.json("telemetry report --no-telemetry");
+    for group in report["groups"].as_array().unwrap() {
+        let name = group["name"].as_str().unwrap();
+        assert_eq!(group["faults"], 0, "{report}");
+        let undelivered = u64::from(name.starts_with("alert "));
+        assert_eq!(group["outcomes"]["undelivered"].as_u64().unwrap_or(0), undelivered, "{name}");
+    }
+    let figures = env.json("kpi report --no-telemetry")["figures"].clone();
+    let availability = figures.as_array().unwrap().iter().find(|f| f["name"] == "availability");
+    assert_eq!(availability.unwrap()["bad"], 0, "{figures}");
+    let health = env.coord("health --json").data();
+    assert_eq!(health["availability"], 1.0, "{health}");
+}
+
+#[test]
 fn a_secret_that_others_can_read_is_not_used() {
     let env = TestEnv::new();
     env.write("secret", SECRET);

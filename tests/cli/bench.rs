@@ -64,11 +64,45 @@ fn a_figure_that_became_worse_is_a_problem() {
 }
 
 #[test]
+fn figures_in_slices_are_compared_beyond_chance() {
+    let env = TestEnv::bare();
+    let report = env.json("bench cold --rounds 20 --save base.json");
+    let figure = &report["figures"][0];
+    assert_eq!(
+        (figure["name"].as_str(), figure["slices"].as_array().unwrap().len()),
+        (Some("version"), 10)
+    );
+    let mut saved: Value =
+        serde_json::from_slice(&std::fs::read(env.root().join("base.json")).unwrap()).unwrap();
+    let mut with = |name: &str, slices: Vec<f64>, conditions: Option<&str>| {
+        saved["data"]["figures"][0]["slices"] = slices.into();
+        if let Some(conditions) = conditions {
+            saved["data"]["conditions"] = conditions.into();
+        }
+        env.write(name, &saved.to_string());
+    };
+    with("fast.json", vec![0.001; 10], None);
+    // One slice is nothing to go by, whatever it says.
+    with("few.json", vec![0.001], None);
+    with("other.json", vec![0.001; 10], Some("999 cores"));
+    let out = env.coord("bench cold --rounds 20 --baseline fast.json --json");
+    assert_eq!(out.code(), 10, "{out}");
+    assert!(out.err().contains("worse than the baseline: `version`"), "{out}");
+    let answer: Value = serde_json::from_str(&out.out()).unwrap();
+    crate::schema::check(&answer);
+    assert_eq!(answer["data"]["compared"][0]["verdict"], "worse", "{answer}");
+    env.coord("bench cold --rounds 20 --baseline few.json").done();
+    env.coord("bench cold --baseline other.json").fails(1, "was measured with 999 cores");
+}
+
+#[test]
 fn wrong_use_is_told() {
     let env = TestEnv::bare();
     env.coord("bench cold --baseline nowhere.json").fails(1, "cannot read `nowhere.json`");
     env.write("other.json", "{}");
     env.coord("bench cold --baseline other.json").fails(1, "does not hold saved figures");
+    env.write("cold.json", r#"{"schema":"coord.bench.cold/v1","data":{"targets":[]}}"#);
+    env.coord("bench store --baseline cold.json").fails(1, "holds `coord.bench.cold/v1`");
     env.coord("bench store --sizes 3").fails(2, "3");
     env.coord("bench cold --tolerance 0.5").fails(2, "--baseline");
     assert_eq!(env.coord("__bench nonsense").code(), 2);

@@ -1,5 +1,6 @@
 //! `coord cleanup`.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -272,5 +273,68 @@ fn stale_claims_go_back_and_silent_agents_are_forgotten() {
         "{agents}"
     );
     assert_eq!(cleanup(&env, "--agents-silent-for 1d").out(), "nothing to clean\n");
+    env.coord("verify").done();
+}
+
+/// Every sample of a counter: a name with its labels, and the value.
+fn counters(env: &TestEnv) -> BTreeMap<String, f64> {
+    let text = env.coord("telemetry report --prometheus --no-telemetry");
+    assert_eq!((text.code(), text.err().as_str()), (0, ""), "{text}");
+    let text = text.out();
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let growing: Vec<&str> =
+        types.filter(|(_, kind)| *kind != "gauge").map(|(name, _)| name).collect();
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    let named = samples.map(|line| line.rsplit_once(' ').unwrap());
+    named
+        .filter(|(name, _)| growing.iter().any(|start| name.starts_with(start)))
+        .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+        .collect()
+}
+
+#[test]
+fn exported_counters_do_not_fall_when_telemetry_goes() {
+    let env = TestEnv::new();
+    for number in 0..5 {
+        env.add(&format!("{number}"));
+    }
+    env.coord("claim --agent nova").done();
+    env.coord("claim no-such-item --agent nova").fails(1, "");
+    let aside = ["ops.20250101T000000000000Z.jsonl", "ops.20250102T000000000000Z.jsonl"];
+    let age = |name: &str| {
+        let file = std::fs::File::options().write(true).open(env.store().join(name)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_hours(24 * 40)).unwrap();
+    };
+    for name in aside {
+        std::fs::rename(env.store().join("ops.jsonl"), env.store().join(name)).unwrap();
+        env.coord("claim --agent nova").done();
+        age(name);
+    }
+    let before = counters(&env);
+    let added = r#"coord_operations_total{command="work add",outcome="ok"}"#;
+    assert_eq!(before[added].to_string(), "5");
+    cleanup(&env, "--dry-run").done();
+    let totals = env.store().join("ops.totals.json");
+    assert!(!totals.exists());
+    let copy = std::fs::read(env.store().join(aside[0])).unwrap();
+    cleanup(&env, "--yes").done();
+    assert!(aside.iter().all(|name| !env.store().join(name).exists()) && totals.exists());
+    assert_eq!(counters(&env), before);
+    env.coord("verify --no-telemetry").done();
+    // As it is after a kill between the two steps.
+    std::fs::write(env.store().join(aside[0]), copy).unwrap();
+    age(aside[0]);
+    assert_eq!(counters(&env), before);
+    cleanup(&env, "--yes").done();
+    assert_eq!(counters(&env), before);
+    let _ = env.add("more");
+    let after = counters(&env);
+    assert!(before.iter().all(|(name, value)| after[name] >= *value), "{before:?}\n{after:?}");
+    assert_eq!(after[added].to_string(), "6");
+    std::fs::write(&totals, "{").unwrap();
+    let out = env.coord("telemetry report --prometheus --no-telemetry");
+    assert_eq!(out.code(), 0, "{out}");
+    assert!(out.err().contains("cannot be read and count as none"), "{out}");
+    assert!(out.out().contains("coord_operations_total{command=\"work add\",outcome=\"ok\"} 1\n"));
     env.coord("verify").done();
 }

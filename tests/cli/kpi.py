@@ -15,8 +15,11 @@ import os
 import random
 import sys
 
-LASTING = ("agent run", "swarm run", "lock run")
-LASTING_NOUNS = ("claude", "trace", "bench", "selftest", "demo")
+LASTING = (
+    "agent run", "alert check", "alert redeliver", "alert test", "backup create", "backup verify",
+    "compat backup", "compat restore", "config edit", "lock run", "restore", "swarm run",
+)
+LASTING_NOUNS = ("bench", "claude", "demo", "selftest", "trace")
 FAULTS = ("lock-timeout", "external", "unknown-outcome", "bug")
 Z = 1.6448536269514722
 

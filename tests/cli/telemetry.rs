@@ -64,7 +64,8 @@ fn a_worker_is_one_trace_with_the_claim_the_program_and_the_completion() {
     let ops = lines(&env, "ops.jsonl");
     let find = |command: &str| ops.iter().find(|op| op["command"] == command).unwrap();
     let spans = lines(&env, "spans.jsonl");
-    let span = |name: &str| spans.iter().find(|span| span["name"] == name).unwrap();
+    // What counts is its end.
+    let span = |name: &str| spans.iter().rfind(|span| span["name"] == name).unwrap();
     let (whole, run) = (span("work on item"), span("run sh"));
     assert_eq!(whole["parent_span_id"], Value::Null);
     for part in [find("work claim"), run, find("work complete")] {

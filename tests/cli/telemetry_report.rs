@@ -142,6 +142,27 @@ fn a_window_is_compared_with_the_one_before() {
 }
 
 #[test]
+fn a_window_is_given_as_any_other_moment() {
+    let env = TestEnv::new();
+    let told = |line: &str| env.json(&format!("telemetry report --no-telemetry {line}"));
+    let report = told("--since 2026-01-02 --until 2026-01-03 --compare");
+    assert_eq!(report["from"], "2026-01-02T00:00:00.000000Z");
+    assert_eq!(report["to"], "2026-01-03T00:00:00.000000Z");
+    assert_eq!(report["before"]["from"], "2026-01-01T00:00:00.000000Z");
+    let report = told("--since 2h --until 1h");
+    let ago = |hours: i64| stamp(chrono_now(&env) - hours * 3600);
+    let near = |key: &str, hours: i64| report[key].as_str().unwrap()[..13] == ago(hours)[..13];
+    // The hour may just have changed.
+    assert!((near("from", 2) && near("to", 1)) || near("from", 3), "{report}");
+    for line in
+        ["--since 1h --until 2h", "--since 2026-13-01", "--since 2026-01-02 --until 2026-01-02"]
+    {
+        let out = env.coord(&format!("telemetry report {line}"));
+        assert_eq!(out.code(), 2, "{line}: {out}");
+    }
+}
+
+#[test]
 fn nothing_recorded_is_told_as_that() {
     let env = TestEnv::new();
     std::fs::remove_file(env.store().join("ops.jsonl")).unwrap();
@@ -196,4 +217,47 @@ fn wrong_uses_are_told() {
     assert!(
         std::fs::read_to_string(env.root().join("report.md")).unwrap().starts_with("# Telemetry")
     );
+}
+
+#[test]
+fn what_lasts_by_design_is_left_out_of_times_and_told() {
+    let env = TestEnv::new();
+    let mut lines = String::new();
+    for (n, (command, us, more)) in [
+        ("work claim", 90_000, ""),
+        ("work claim", 7_000_000, r#","lasting":true"#),
+        ("agent run", 3_600_000_000_u64, ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let at = stamp(chrono_now(&env) - 60);
+        let _ = writeln!(
+            lines,
+            r#"{{"at":"{at}","command":"{command}","outcome":"ok","exit_code":0,"duration_us":{us},"trace_id":"{:032x}","span_id":"{:016x}"{more}}}"#,
+            n + 1,
+            n + 1,
+        );
+    }
+    std::fs::write(env.store().join("ops.jsonl"), lines).unwrap();
+    let report = "telemetry report --no-telemetry";
+    let told = env.json(report);
+    let all = &told["operations"];
+    assert_eq!((&all["count"], &all["lasting"]), (&3.into(), &2.into()));
+    assert!(all["duration"]["max_ms"].as_f64().unwrap() < 100.0, "{all}");
+    let text = env.coord(report).out();
+    assert!(text.contains("            2 that last by design are left out\n"), "{text}");
+    let page = env.coord(&format!("{report} --markdown")).out();
+    assert!(page.contains("| left out of these, as they last by design | 2 |"), "{page}");
+    let text = env.coord(&format!("{report} --prometheus")).out();
+    for line in [
+        r#"coord_operation_duration_seconds_count{command="work claim"} 1"#,
+        r#"coord_lasting_operation_duration_seconds_count{command="work claim"} 1"#,
+        r#"coord_lasting_operation_duration_seconds_sum{command="agent run"} 3600"#,
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "{line}: {text}");
+    }
+    assert!(!text.contains(r#"coord_operation_duration_seconds_count{command="agent run"}"#));
+    let rules = env.json("alert list --no-telemetry");
+    assert!(rules.to_string().contains("response-time"), "{rules}");
 }

@@ -11,11 +11,12 @@ use serde::Serialize;
 
 use super::run::{Handled, Report, Wishes};
 use crate::commands::guard::{self, Limits, Over, Renewal};
+use crate::commands::record::running;
 use crate::commands::work::ItemView;
 use crate::commands::{Context, Step, from_store};
 use crate::domain::name::AgentId;
 use crate::domain::work::transition::Holder;
-use crate::domain::work::{Change, Found, Op, Status, Want};
+use crate::domain::work::{Change, Found, Item, Op, Status, Want};
 use crate::error::{Error, Kind, Result};
 use crate::output::plural;
 use crate::store::{self, Changed, Claimed};
@@ -53,6 +54,9 @@ const PATIENCE: u32 = 5;
 /// How much of what a program printed becomes the result of its item.
 const LINES: usize = 10;
 const BYTES: usize = 2000;
+
+/// What the span of all its work on an item is called.
+const WHOLE: &str = "work on item";
 
 /// A worker.
 pub(super) struct Worker {
@@ -109,6 +113,14 @@ impl Worker {
     ) -> Result<Option<Asked>> {
         let (mut idle_since, mut beat) = (cx.clock.monotonic(), cx.clock.monotonic());
         let (mut busy, mut full) = (0, false);
+        let this = cx.step();
+        // Else each item's work is a trace of its own, and nothing is a part of this command.
+        if this.here.told().is_some() {
+            let name = cx.command.clone();
+            // They say whether anything is noted.
+            cx.settings()?;
+            cx.record_begun(&this, &name, [("coord.agent", self.agent.as_str().into())]);
+        }
         loop {
             if let Some(stop) = self.signals.take_stop() {
                 return Ok(Some((stop, String::new())));
@@ -125,14 +137,12 @@ impl Worker {
                     (busy, full) = (0, false);
                     let item = changed.found.item.clone();
                     let (whole, claim) = (whole.of(&item), claim.of(&item));
+                    let about = self.about(&item);
+                    cx.record_begun(&whole, WHOLE, about.clone());
                     cx.record_step(&claim, "work claim", self.agent.as_str(), Some(&item), None);
                     let handled = self.handle(cx, changed.found, since, &whole);
                     let failure = handled.as_ref().err().map(ToString::to_string);
-                    let attributes = [
-                        ("coord.agent", self.agent.as_str().into()),
-                        ("coord.item", item.id.as_str().into()),
-                    ];
-                    cx.record_span(&whole, "work on item", failure, attributes);
+                    cx.record_span(&whole, WHOLE, failure, about);
                     if let Some(stop) = handled? {
                         return Ok(Some(stop));
                     }
@@ -202,17 +212,20 @@ impl Worker {
         for (name, value) in cx.handed_on(&run) {
             program = program.env(name, value);
         }
-        let mut running = match program.start() {
-            Ok(running) => running,
+        let name = self.command.first().map(|p| p.to_string_lossy().into_owned());
+        let name = name.unwrap_or_default();
+        let mut child = match program.start() {
+            Ok(child) => child,
             Err(source) => {
                 let note = Some("the worker could not start its program".to_owned());
                 self.settle(cx, &item.id, &Change::Release { holder, note })?;
-                let name = self.command.first().map(|p| p.to_string_lossy()).unwrap_or_default();
                 return Err(Error::new(Kind::External, format!("cannot run `{name}`"))
                     .caused_by(source)
                     .hint(format!("`{}` was given back", item.id)));
             }
         };
+        let about = self.about(&item);
+        cx.record_begun(&run, &running(&name), about.clone());
         cx.ui.status(&format!("{} {}", item.id, crate::output::line(&item.title)));
         let mut renew = |cx: &mut Context| {
             let op = match guard::fresh_op(cx, &holder.agent) {
@@ -228,13 +241,9 @@ impl Worker {
             });
             renewed.unwrap_or_else(Renewal::Later)
         };
-        let over = guard::watch(cx, &self.signals, &mut running, &self.limits, since, &mut renew)?;
-        let name = self.command.first().map(|p| p.to_string_lossy().into_owned());
-        let name = name.unwrap_or_default();
-        let about =
-            [("coord.agent", self.agent.as_str().into()), ("coord.item", item.id.as_str().into())];
+        let over = guard::watch(cx, &self.signals, &mut child, &self.limits, since, &mut renew)?;
         cx.record_program(&run, &name, &over, about);
-        let (out, err) = running.output();
+        let (out, err) = child.output();
         let (outcome, ended, change) = match &over {
             Over::Ended(ended) if ended.is_success() => {
                 let result = Some(guard::last_lines(&out.text, LINES, BYTES).to_owned());
@@ -279,6 +288,11 @@ impl Worker {
             _ => format!("; `{}` was lost", item.id),
         };
         Ok(Some((stop, what)))
+    }
+
+    /// What the spans of its work on an item tell.
+    fn about(&self, item: &Item) -> [(&'static str, serde_json::Value); 2] {
+        [("coord.agent", self.agent.as_str().into()), ("coord.item", item.id.as_str().into())]
     }
 
     /// The program as it is to be run on an item. Text of the item is data: it reaches the program
@@ -350,7 +364,7 @@ impl Worker {
     fn note(
         &mut self,
         cx: &mut Context,
-        item: &crate::domain::work::Item,
+        item: &Item,
         outcome: Outcome,
         ended: Option<Ended>,
         now: Option<&Found>,

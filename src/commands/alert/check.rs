@@ -119,6 +119,7 @@ impl Outcome {
         (failed > 0).then(|| {
             let what = format!("{} could not be delivered", plural(failed, "notice"));
             Error::new(Kind::External, what)
+                .undelivered()
                 .hint("`coord alert test NAME` tries the ways without an alert")
         })
     }

@@ -131,6 +131,7 @@ impl Verb for Args {
         if failed > 0 {
             let failed = plural(failed, "notice");
             return Err(Error::new(Kind::External, format!("{failed} could not be delivered"))
+                .undelivered()
                 .hint("they are kept; `coord config show` tells what `alert.*` is set to"));
         }
         Ok(())

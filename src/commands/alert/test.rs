@@ -188,6 +188,7 @@ fn send(cx: &mut Context, rule: &Rule) -> Result<()> {
     cx.ui.emit(&Sent { notice, deliveries })?;
     if failed {
         return Err(Error::new(Kind::External, "the test notice did not arrive everywhere")
+            .undelivered()
             .hint("`coord config show` tells what `alert.*` is set to"));
     }
     Ok(())

@@ -1,22 +1,22 @@
 //! `coord bench cold`.
 
 use std::io;
-use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::args::{Judging, scratch};
+use super::compare::{Compared, Sampled};
 use super::counters::Counters;
-use super::report::{Machine, targets as show_targets};
-use super::rounds::{Track, rounds};
+use super::report::{Machine, compared as show_compared, cores, targets as show_targets};
+use super::rounds::{Taken, Track, rounds};
 use super::stage::{Coord, Stage, failed};
 use super::stats::{Times, thousandth};
-use super::targets::{Regression, Target, regressions};
+use super::targets::{Regression, Target};
 use super::yardstick::Yardstick;
 use crate::commands::{Context, Verb};
 use crate::error::Result;
 use crate::output::{Column, Screen, Shape, Table, View, plural};
-use crate::sys::Scratch;
 use crate::sys::measure::load;
 
 /// Measure how fast the program starts
@@ -34,21 +34,8 @@ pub(crate) struct Args {
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000))]
     rounds: u64,
 
-    /// Exit with 10 if a target is missed
-    #[arg(long)]
-    check: bool,
-
-    /// Write the figures to a file
-    #[arg(long, value_name = "FILE")]
-    save: Option<PathBuf>,
-
-    /// Compare with figures that were saved, and exit with 10 if one has become worse
-    #[arg(long, value_name = "FILE")]
-    baseline: Option<PathBuf>,
-
-    /// How much worse a figure may be than the baseline: 0.2 is a fifth
-    #[arg(long, value_name = "SHARE", default_value_t = 0.2, requires = "baseline")]
-    tolerance: f64,
+    #[command(flatten)]
+    judging: Judging,
 }
 
 /// One command line.
@@ -68,7 +55,13 @@ struct ColdReport {
     program_bytes: u64,
     starts: Vec<Start>,
     targets: Vec<Target>,
+    /// Targets that are worse than in an earlier run that did not save how its figures vary.
     regressions: Vec<Regression>,
+    /// What must be the same to compare two runs.
+    conditions: String,
+    /// What is compared with an earlier run.
+    figures: Vec<Sampled>,
+    compared: Vec<Compared>,
 }
 
 impl View for ColdReport {
@@ -102,7 +95,8 @@ impl View for ColdReport {
             ]);
         }
         table.write(out, screen)?;
-        show_targets(&self.targets, &self.regressions, out, screen)
+        show_targets(&self.targets, &self.regressions, out, screen)?;
+        show_compared(&self.compared, out, screen)
     }
 }
 
@@ -120,9 +114,9 @@ impl Verb for Args {
 
     fn run(self, cx: &mut Context) -> Result<()> {
         let load = load();
-        let before = self.baseline.as_deref().map(super::saved_targets).transpose()?;
-        let scratch =
-            Scratch::new(None, "coord-bench", &cx.env, cx.ids.as_ref()).map_err(failed)?;
+        let conditions = format!("{} cores", cores());
+        let before = self.judging.before::<ColdReport>(&conditions)?;
+        let scratch = scratch(None, cx)?;
         let exe = std::env::current_exe().map_err(failed)?;
         let dir = scratch.path().join("store");
         let stage = Stage::fill(dir, 10, &cx.clock, cx.ids.as_ref(), |_| ())?;
@@ -152,24 +146,30 @@ impl Verb for Args {
                 system_calls: counters.system_calls(program)?,
             });
         }
-        let version = starts.iter().find(|s| s.command == "coord --version");
-        let targets = vec![
-            Target::at_most("version", "`coord --version`, against an empty process", "x", 2.0)
-                .with(version.and_then(|s| s.x_empty), "not run"),
-        ];
+        let targets = targets_of(&taken);
+        let figures = taken.sampled(|_, slice| targets_of(slice));
         let report = ColdReport {
             machine: Machine::here(&yardstick, scratch.path(), load)?,
             rounds: self.rounds,
             program_bytes: exe.metadata().map_err(failed)?.len(),
             starts,
-            regressions: before
-                .map_or_else(Vec::new, |b| regressions(&b, &targets, self.tolerance)),
+            regressions: self.judging.regressions(before.as_ref(), &targets),
+            compared: self.judging.compare(before.as_ref(), &figures),
+            conditions,
             targets,
+            figures,
         };
-        if let Some(file) = &self.save {
-            super::save(file, &report)?;
-        }
-        cx.ui.emit(&report)?;
-        super::verdict(&report.targets, &report.regressions, self.check)
+        self.judging.show(cx, &report)?;
+        self.judging.judge(&report.compared, &report.regressions, &report.targets)
     }
+}
+
+/// The figures that have a target.
+fn targets_of(taken: &Taken) -> Vec<Target> {
+    let median = |name| taken.times(name, 0).map(|t| t.median_us);
+    let version = median("coord --version").zip(median("empty process"));
+    vec![
+        Target::at_most("version", "`coord --version`, against an empty process", "x", 2.0)
+            .with(version.map(|(version, empty)| version / empty), "not run"),
+    ]
 }

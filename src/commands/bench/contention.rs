@@ -20,7 +20,7 @@ pub(super) struct Cycle<'a> {
 }
 
 /// What a crowd did.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Crowd {
     /// Cycles done.
     pub(super) cycles: u64,
@@ -32,10 +32,10 @@ pub(super) struct Crowd {
 
 impl Crowd {
     /// Adds another slice of the same.
-    pub(super) fn extend(&mut self, other: Self) {
+    pub(super) fn extend(&mut self, other: &Self) {
         self.cycles += other.cycles;
         self.time += other.time;
-        self.first.extend(other.first);
+        self.first.extend(&other.first);
     }
 
     /// Cycles in a second; nothing where nothing was done.

@@ -1,5 +1,6 @@
 //! `coord bench`: figures of this program on this machine.
 
+mod args;
 pub(crate) mod bare;
 mod claude;
 mod cold;
@@ -25,7 +26,6 @@ use std::path::Path;
 
 use clap::Command;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use self::compare::{Compared, Sampled, Verdict};
 use self::targets::{Regression, Target};
@@ -54,48 +54,48 @@ fn save<V: View>(file: &Path, view: &V) -> Result<()> {
     })
 }
 
-/// Reads the targets that an earlier run saved.
-fn saved_targets(file: &Path) -> Result<Vec<Target>> {
-    #[derive(Deserialize)]
-    struct Data {
-        targets: Vec<Target>,
-    }
-    saved(file).map(|data: Data| data.targets)
+/// What an earlier run saved.
+#[derive(Deserialize)]
+struct Before {
+    conditions: Option<String>,
+    #[serde(default)]
+    targets: Vec<Target>,
+    /// In slices; an old run has none.
+    #[serde(default)]
+    figures: Vec<Sampled>,
 }
 
-/// Reads the figures in slices that an earlier run saved under the same conditions.
-fn saved_figures(file: &Path, conditions: &str) -> Result<Vec<Sampled>> {
+/// Reads what an earlier run of the same command saved under the same conditions.
+fn saved(file: &Path, schema: &str, conditions: &str) -> Result<Before> {
     #[derive(Deserialize)]
-    struct Data {
-        conditions: String,
-        figures: Vec<Sampled>,
-    }
-    let data: Data = saved(file)?;
-    if data.conditions == conditions {
-        return Ok(data.figures);
-    }
-    let file = file.display();
-    Err(Error::new(Kind::User, format!("`{file}` was measured with {}", data.conditions))
-        .hint(format!("this run would be with {conditions}: measure both alike")))
-}
-
-/// Reads what an earlier run saved.
-fn saved<T: DeserializeOwned>(file: &Path) -> Result<T> {
-    #[derive(Deserialize)]
-    struct Saved<T> {
-        data: T,
+    struct Saved {
+        schema: String,
+        data: Before,
     }
     let text = std::fs::read(file).map_err(|e| {
         Error::new(Kind::User, format!("cannot read `{}`", file.display()))
             .caused_by(e)
             .hint("make it with `--save`, by the same command")
     })?;
-    let saved: Saved<T> = serde_json::from_slice(&text).map_err(|e| {
+    let saved: Saved = serde_json::from_slice(&text).map_err(|e| {
         Error::new(Kind::User, format!("`{}` does not hold saved figures", file.display()))
             .caused_by(e)
             .hint("make it with `--save`, by the same command")
     })?;
-    Ok(saved.data)
+    if saved.schema != schema {
+        let message = format!("`{}` holds `{}`, not `{schema}`", file.display(), saved.schema);
+        return Err(
+            Error::new(Kind::User, message).hint("make it with `--save`, by the same command")
+        );
+    }
+    match &saved.data.conditions {
+        Some(then) if then != conditions => {
+            let file = file.display();
+            Err(Error::new(Kind::User, format!("`{file}` was measured with {then}"))
+                .hint(format!("this run would be with {conditions}: measure both alike")))
+        }
+        _ => Ok(saved.data),
+    }
 }
 
 /// Whether something has become worse than in an earlier run: the answer has been given already.

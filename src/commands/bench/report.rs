@@ -6,7 +6,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::compare::Compared;
+use super::compare::{Compared, Sampled};
 use super::stage::failed;
 use super::stats::Times;
 use super::targets::{Bound, Regression, Target};
@@ -53,7 +53,7 @@ impl Machine {
             is_static: cfg!(target_feature = "crt-static"),
             arch: std::env::consts::ARCH,
             libc: if cfg!(target_env = "musl") { "musl" } else { "glibc" },
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cores: cores(),
             load_before,
             kernel: kernel(),
             file_system: file_system(place).map_err(failed)?,
@@ -147,7 +147,13 @@ pub(super) struct StoreReport {
     pub(super) rebuilds: Vec<Rebuild>,
     pub(super) counts: Vec<Count>,
     pub(super) targets: Vec<Target>,
+    /// Targets that are worse than in an earlier run that did not save how its figures vary.
     pub(super) regressions: Vec<Regression>,
+    /// What must be the same to compare two runs.
+    pub(super) conditions: String,
+    /// What is compared with an earlier run.
+    pub(super) figures: Vec<Sampled>,
+    pub(super) compared: Vec<Compared>,
     pub(super) kept_in: Option<String>,
 }
 
@@ -161,6 +167,7 @@ impl View for StoreReport {
         self.rebuilds(out, screen)?;
         self.counts(out, screen)?;
         targets(&self.targets, &self.regressions, out, screen)?;
+        compared(&self.compared, out, screen)?;
         if let Some(place) = &self.kept_in {
             writeln!(out, "The measured stores are in {place}")?;
         }
@@ -248,6 +255,11 @@ impl StoreReport {
         }
         table.write(out, screen)
     }
+}
+
+/// Processors.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Shows figures beside what they should be.

@@ -8,9 +8,11 @@ use crate::error::Result;
 use crate::sys::Clock;
 use crate::sys::measure::{Program, run};
 
+use super::compare::Sampled;
 use super::rivals::Rival;
 use super::stage::{Coord, answer, failed};
 use super::stats::Times;
+use super::targets::Target;
 
 /// One thing that is done in every round.
 pub(super) enum Track {
@@ -67,10 +69,43 @@ impl Taken {
         self.0.iter().filter_map(|(&(name, items), runs)| Some((name, items, Times::of(runs)?)))
     }
 
+    /// Figures in the slices of a run, by what `targets` makes of each. What is the same in all of them
+    /// was counted, or taken once.
+    pub(super) fn sampled(&self, targets: impl Fn(usize, &Self) -> Vec<Target>) -> Vec<Sampled> {
+        let mut figures: Vec<Sampled> = Vec::new();
+        for at in 0..SLICES {
+            for target in targets(at, &self.slice(at)) {
+                let Some(value) = target.value else { continue };
+                match figures.iter_mut().find(|figure| figure.name == target.name) {
+                    Some(figure) => figure.slices.push(value),
+                    None => figures.push(Sampled {
+                        name: target.name,
+                        unit: target.unit,
+                        bound: target.bound,
+                        slices: vec![value],
+                    }),
+                }
+            }
+        }
+        figures
+    }
+
+    /// What was taken in one of the slices.
+    fn slice(&self, at: usize) -> Self {
+        let part = |runs: &Vec<Duration>| {
+            let edge = |at: usize| runs.len() * at / SLICES;
+            runs[edge(at)..edge(at + 1)].to_vec()
+        };
+        Self(self.0.iter().map(|(key, runs)| (*key, part(runs))).collect())
+    }
+
     fn note(&mut self, name: &'static str, items: u64, time: Duration) {
         self.0.entry((name, items)).or_default().push(time);
     }
 }
+
+/// Parts of a run, each of which gives a value to compare.
+pub(super) const SLICES: usize = 10;
 
 /// Rounds before the first one that counts.
 const WARM: u64 = 3;
@@ -145,5 +180,35 @@ impl Track {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_parts_of_the_run_and_give_each_figure_as_often_as_it_was_measured() {
+        let mut taken = Taken::default();
+        for n in 0..40_u32 {
+            taken.note("often", 0, Duration::from_micros(u64::from(n)));
+        }
+        (0..4).for_each(|_| taken.note("rarely", 0, Duration::from_micros(7)));
+        let figures = taken.sampled(|at, slice| {
+            let median = |name| slice.times(name, 0).map(|times| times.median_us);
+            let slow = (at == 0).then_some(0.0);
+            vec![
+                Target::at_most("often", "", "us", 1.0).with(median("often"), "no"),
+                Target::at_most("rarely", "", "us", 1.0).with(median("rarely"), "no"),
+                Target::at_least("counted", "", "", 1.0).with(Some(5.0), "no"),
+                Target::at_least("once", "", "", 1.0).with(slow, "no"),
+            ]
+        });
+        let slices = |name: &str| &figures.iter().find(|f| f.name == name).unwrap().slices;
+        assert_eq!(slices("often").len(), SLICES);
+        assert!(slices("often").is_sorted() && (slices("often")[0] - 2.0).abs() < 1.1);
+        assert_eq!(*slices("rarely"), [7.0; 4]);
+        assert_eq!(*slices("counted"), [5.0; SLICES]);
+        assert_eq!(slices("once").len(), 1);
     }
 }

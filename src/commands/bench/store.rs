@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::args::{Judging, Place};
 use super::contention::{Crowd, Cycle};
 use super::counters::Counters;
-use super::report::{Count, Machine, Operation, Rebuild, StoreReport, Throughput};
+use super::report::{Count, Machine, Operation, Rebuild, StoreReport, Throughput, cores};
 use super::rivals::Rival;
-use super::rounds::{Taken, Track, rounds};
+use super::rounds::{SLICES, Taken, Track, rounds};
 use super::stage::{Coord, Stage, answer, failed};
 use super::stats::{Times, tenth, thousandth};
-use super::targets::{Target, regressions};
+use super::targets::Target;
 use super::yardstick::Yardstick;
 use crate::commands::{Context, Verb};
 use crate::error::Result;
@@ -57,39 +58,18 @@ pub(crate) struct Args {
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1000))]
     workers: u64,
 
-    /// Measure in this directory instead of the one for temporary files
-    #[arg(long = "in", value_name = "DIR")]
-    place: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
 
-    /// Leave the measured stores where they are
-    #[arg(long)]
-    keep: bool,
-
-    /// Exit with 10 if a target is missed
-    #[arg(long)]
-    check: bool,
-
-    /// Write the figures to a file
-    #[arg(long, value_name = "FILE")]
-    save: Option<PathBuf>,
-
-    /// Compare with figures that were saved, and exit with 10 if one has become worse
-    #[arg(long, value_name = "FILE")]
-    baseline: Option<PathBuf>,
-
-    /// How much worse a figure may be than the baseline: 0.2 is a fifth
-    #[arg(long, value_name = "SHARE", default_value_t = 0.2, requires = "baseline")]
-    tolerance: f64,
+    #[command(flatten)]
+    judging: Judging,
 }
 
 /// Items in the store that many processes work on, so that it does not run dry.
 const CROWDED: u64 = 20_000;
 
-/// Slices of work of a crowd, the competitors taking turns.
-const SLICES: u64 = 3;
-
-/// Cycles in a slice, for each round that was asked for.
-const CYCLES: u64 = 5;
+/// Cycles in a slice of a crowd's work, for each round that was asked for; the competitors take turns.
+const CYCLES: u64 = 2;
 
 /// Items at which competitors are measured whose cost grows with them, and at which is counted.
 const USUAL: u64 = 1000;
@@ -102,26 +82,31 @@ impl Verb for Args {
 
     fn run(self, cx: &mut Context) -> Result<()> {
         let load = load();
-        let before = self.baseline.as_deref().map(super::saved_targets).transpose()?;
         let mut sizes = self.sizes.clone();
         if self.full {
             sizes.push(1_000_000);
         }
         sizes.sort_unstable();
         sizes.dedup();
-        let mut scratch =
-            Scratch::new(self.place.as_deref(), "coord-bench", &cx.env, cx.ids.as_ref())
-                .map_err(failed)?;
-        if self.keep {
-            scratch.keep();
-        }
+        let named: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+        let conditions =
+            format!("{} items, {} at once, {} cores", named.join(", "), self.workers, cores());
+        let before = self.judging.before::<StoreReport>(&conditions)?;
+        let scratch = self.place.scratch(cx)?;
         let bench = Bench::prepare(cx, &scratch, &sizes)?;
         let taken = bench.rounds(cx, self.rounds)?;
         let crowds = bench.crowds(cx, self.workers, self.rounds)?;
         let claim_peak = bench.claim_peak(cx)?;
         let rebuilds = bench.rebuilds(cx)?;
         let counts = bench.counts(cx, scratch.path())?;
-        let targets = targets(&taken, &crowds, claim_peak, &rebuilds, &counts, &sizes);
+        let slices = crowds;
+        let crowds = joined(&slices);
+        let targets_of = |taken: &Taken, crowds: &[(&'static str, Crowd)]| {
+            targets(taken, crowds, claim_peak, &rebuilds, &counts, &sizes)
+        };
+        let targets = targets_of(&taken, &crowds);
+        let figures = taken
+            .sampled(|at, taken| targets_of(taken, slices.get(at).map_or(&[][..], Vec::as_slice)));
         let limit = taken.times("limit", 0);
         let empty = taken.times("empty process", 0);
         let against =
@@ -151,16 +136,15 @@ impl Verb for Args {
             claim_peak_bytes: claim_peak,
             rebuilds,
             counts,
-            regressions: before
-                .map_or_else(Vec::new, |b| regressions(&b, &targets, self.tolerance)),
+            regressions: self.judging.regressions(before.as_ref(), &targets),
+            compared: self.judging.compare(before.as_ref(), &figures),
+            conditions,
             targets,
-            kept_in: self.keep.then(|| scratch.path().display().to_string()),
+            figures,
+            kept_in: self.place.kept_in(&scratch),
         };
-        if let Some(file) = &self.save {
-            super::save(file, &report)?;
-        }
-        cx.ui.emit(&report)?;
-        super::verdict(&report.targets, &report.regressions, self.check)
+        self.judging.show(cx, &report)?;
+        self.judging.judge(&report.compared, &report.regressions, &report.targets)
     }
 }
 
@@ -259,13 +243,8 @@ impl Bench {
         Ok(taken)
     }
 
-    /// The limit and the program in turn, each with as many processes at once.
-    fn crowds(
-        &self,
-        cx: &mut Context,
-        workers: u64,
-        rounds: u64,
-    ) -> Result<Vec<(&'static str, Crowd)>> {
+    /// The limit and the program in turn, each with as many processes at once; what each did, by slice.
+    fn crowds(&self, cx: &mut Context, workers: u64, rounds: u64) -> Result<Vec<Crowds>> {
         let coord = self.coord(&self.crowded);
         let append = || self.yardstick.append(&self.limit_dir, true);
         let mut cycles = vec![
@@ -283,18 +262,21 @@ impl Bench {
             let first = Box::new(|| rival.claim().clone());
             cycles.push(("sqlite", Cycle { first, second: Box::new(|id: &str| rival.undo(id)) }));
         }
-        let mut crowds: Vec<_> = cycles.iter().map(|(name, _)| (*name, Crowd::default())).collect();
-        let mut progress = cx.ui.progress(SLICES, "a crowd", cx.clock.monotonic());
+        let slices = SLICES as u64;
+        let mut progress = cx.ui.progress(slices, "a crowd", cx.clock.monotonic());
         // So many that the store does not run dry.
-        let count = (CYCLES * rounds).min(CROWDED / SLICES / 2);
-        for slice in 0..SLICES {
-            for ((_, cycle), (_, crowd)) in cycles.iter().zip(&mut crowds) {
-                crowd.extend(super::contention::crowd(cycle, workers, count, cx.clock.as_ref())?);
-            }
-            progress.set(slice + 1, SLICES, cx.clock.monotonic());
+        let count = (CYCLES * rounds).min(CROWDED / slices / 2);
+        let mut all = Vec::new();
+        for slice in 1..=slices {
+            let crowd = |(name, cycle): &(&'static str, Cycle<'_>)| {
+                let crowd = super::contention::crowd(cycle, workers, count, cx.clock.as_ref())?;
+                Ok((*name, crowd))
+            };
+            all.push(cycles.iter().map(crowd).collect::<Result<Crowds>>()?);
+            progress.set(slice, slices, cx.clock.monotonic());
         }
         progress.finish();
-        Ok(crowds)
+        Ok(all)
     }
 
     /// The memory of a claim in the largest store.
@@ -346,6 +328,21 @@ impl Bench {
             })
             .collect()
     }
+}
+
+/// What each competitor did in a slice.
+type Crowds = Vec<(&'static str, Crowd)>;
+
+/// What each did in all slices.
+fn joined(slices: &[Crowds]) -> Crowds {
+    let mut all = Crowds::new();
+    for (name, crowd) in slices.iter().flatten() {
+        match all.iter_mut().find(|(other, _)| other == name) {
+            Some((_, own)) => own.extend(crowd),
+            None => all.push((name, crowd.clone())),
+        }
+    }
+    all
 }
 
 /// Takes the index away, as after a power loss.

@@ -21,7 +21,8 @@ use crate::settings::keys::{self, Value};
 ///
 /// Availability, response times, Claude's success, memory, operations per hour, deployments,
 /// recovery, test coverage, scripts, velocity, lead and cycle time, flow efficiency. What nobody
-/// recorded is told as that. The targets are the settings `kpi.*`.
+/// recorded is told as that. The targets are the settings `kpi.*`. Response times are those of commands
+/// that answer at once: what lasts by design (workers, `--watch`, questions to Claude) is left out.
 ///
 /// That a target is met is only said where the number proves it. A share and a response time are
 /// measured on a sample: they are met if their lower bound at 95 % confidence reaches the target

@@ -1,11 +1,12 @@
 //! The metrics as Prometheus reads them.
 
-use crate::domain::telemetry::{Exposition, Observed, Summary};
+use crate::domain::telemetry::{Counters, Exposition, Observed, Summary};
 
 /// Everything, in the text format; gauges of operations are made of those done lately.
-pub(super) fn prometheus(seen: &Observed, lately: &Summary) -> String {
+pub(super) fn prometheus(seen: &Observed, lately: &Summary, counters: &Counters) -> String {
     let mut text = Exposition::default();
-    operations(&mut text, seen, lately);
+    counts(&mut text, counters);
+    gauges(&mut text, seen, lately);
     work(&mut text, seen);
     claude(&mut text, seen);
     text.family("coord_up", "gauge", "Whether the store could be read: this text is made from it.");
@@ -18,12 +19,11 @@ const fn number(count: u64) -> f64 {
     count as f64
 }
 
-fn operations(text: &mut Exposition, seen: &Observed, lately: &Summary) {
-    let summary = &seen.operations;
+fn counts(text: &mut Exposition, counters: &Counters) {
     let name = "coord_operations_total";
     text.family(name, "counter", "Operations by command and by how they ended.");
-    for (command, group) in &summary.groups {
-        for (outcome, count) in &group.outcomes {
+    for (command, counts) in &counters.commands {
+        for (outcome, count) in &counts.outcomes {
             let labels = [("command", command.as_str()), ("outcome", outcome.as_str())];
             text.sample(name, &labels, number(*count));
         }
@@ -32,20 +32,32 @@ fn operations(text: &mut Exposition, seen: &Observed, lately: &Summary) {
     text.family(
         name,
         "histogram",
-        "How long operations took, from the command line to the answer.",
+        "How long operations that answer at once took, from the command line to the answer.",
     );
-    for (command, group) in &summary.groups {
-        text.histogram(name, &[("command", command)], &group.duration);
+    for (command, counts) in &counters.commands {
+        if counts.duration.count() > 0 {
+            text.histogram(name, &[("command", command)], &counts.duration);
+        }
+    }
+    let name = "coord_lasting_operation_duration_seconds";
+    text.family(name, "histogram", "How long operations took that last by design.");
+    for (command, counts) in &counters.commands {
+        if counts.lasting.count() > 0 {
+            text.histogram(name, &[("command", command)], &counts.lasting);
+        }
     }
     let name = "coord_lock_wait_seconds";
     text.family(name, "histogram", "How long operations waited for the store's lock.");
-    text.histogram(name, &[], &summary.total.lock_wait);
+    text.histogram(name, &[], &counters.lock_wait);
     let name = "coord_operation_cpu_seconds_total";
     text.family(name, "counter", "Processor time of the processes that did operations.");
-    for (command, group) in &summary.groups {
+    for (command, counts) in &counters.commands {
         #[expect(clippy::cast_precision_loss, reason = "the format has no other numbers")]
-        text.sample(name, &[("command", command)], group.cpu_us as f64 / 1e6);
+        text.sample(name, &[("command", command)], counts.cpu_us as f64 / 1e6);
     }
+}
+
+fn gauges(text: &mut Exposition, seen: &Observed, lately: &Summary) {
     let name = "coord_process_peak_memory_bytes";
     text.family(
         name,
@@ -107,7 +119,7 @@ fn work(text: &mut Exposition, seen: &Observed) {
         ("coord_cycle_time_seconds", "From the last claim to being done.", &flow.cycle),
     ] {
         text.family(name, "histogram", help);
-        text.histogram(name, &[], times);
+        text.histogram(name, &[], times.buckets());
     }
     if let Some(share) = flow.efficiency() {
         let name = "coord_flow_efficiency_ratio";

@@ -37,6 +37,9 @@ pub(super) fn report(told: &Told) -> String {
         row("p95", time(ops.duration.p95_ms));
         row("p99", time(ops.duration.p99_ms));
         row("longest", time(ops.duration.max_ms));
+        if ops.lasting > 0 {
+            row("left out of these, as they last by design", ops.lasting.to_string());
+        }
         row("lock wait p95", time(ops.lock_wait.p95_ms));
         row("processor time", format!("{:.1} s", ops.cpu_s));
         row("peak memory of a process", memory(ops.memory_peak_bytes));

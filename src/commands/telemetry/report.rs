@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 
 use super::told::Told;
 use super::{export, markdown};
-use crate::commands::{Context, Verb, observed};
+use crate::commands::{Context, Verb, observed, values};
 use crate::domain::telemetry::{Dimension, Window};
-use crate::domain::time::{parse_duration, parse_rfc3339};
+use crate::domain::time::{Moment, parse_duration};
 use crate::error::{Error, Kind, Result};
 use crate::output::Shape;
 use crate::sys::fs::replace_file;
@@ -19,16 +18,20 @@ use crate::sys::fs::replace_file;
 ///
 /// Everything is computed from what is recorded: the telemetry of the state directory, the store, and
 /// the ledger of the calls to Claude. A fault is an end that `coord` is to blame for (a lock that was
-/// not got in time, a failed disk, a defect); an empty queue or a lost lease is none. Quantiles come
-/// from a histogram with three significant digits.
+/// not got in time, a failed disk, a defect); an empty queue or a lost lease is none. Times are those of
+/// commands that answer at once: how many were left out because they last by design (workers, `--watch`,
+/// questions to Claude or to a person) is told. Quantiles come from a histogram with three significant
+/// digits.
 ///
-/// `--prometheus` prints all telemetry that is kept in the text format of Prometheus, whatever the
-/// window: counters count from the oldest line on, gauges of operations are about the last hour.
+/// `--prometheus` prints all telemetry in the text format of Prometheus, whatever the window: counters
+/// of operations count what was removed by age as well, so that they never go back, gauges of operations
+/// are about the last hour.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   coord telemetry report                                The last 24 hours, by command
   coord telemetry report --window 7d --by agent --compare
+  coord telemetry report --since 2026-11-20 --until 2d --compare
   coord telemetry report --markdown > report.md
   coord telemetry report --prometheus --output /var/lib/node_exporter/coord.prom")]
 pub(super) struct Args {
@@ -36,13 +39,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "24h", conflicts_with = "since")]
     window: Duration,
 
-    /// When the window begins: RFC 3339, such as 2026-11-26T08:00:00Z
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
-    since: Option<DateTime<Utc>>,
+    /// When the window begins: a time ago (`2h`), a date, or a time in RFC 3339
+    #[arg(long, value_name = "WHEN", value_parser = values::moment)]
+    since: Option<Moment>,
 
     /// When the window ends [default: now]
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
-    until: Option<DateTime<Utc>>,
+    #[arg(long, value_name = "WHEN", value_parser = values::moment)]
+    until: Option<Moment>,
 
     /// By what operations are told apart
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = By::Command)]
@@ -76,11 +79,6 @@ enum By {
     Agent,
 }
 
-/// A moment on a command line.
-fn moment(text: &str) -> Result<DateTime<Utc>, &'static str> {
-    parse_rfc3339(text).ok_or("expected a moment in RFC 3339, such as 2026-11-26T08:00:00Z")
-}
-
 /// What is no counter is about this time: over all that is kept, it would hardly ever move.
 const LATELY: Duration = Duration::from_hours(1);
 
@@ -98,18 +96,13 @@ impl Verb for Args {
             By::Agent => Dimension::Agent,
         };
         if self.prometheus {
-            // Counters never go back, so they count everything that is kept.
-            let kept = Window { from: DateTime::<Utc>::MIN_UTC, to: now };
-            let windows = [kept, Window::before(now, LATELY)];
-            let seen = observed::observe_each(cx, &windows, Dimension::Command, 0)?;
-            let [seen, lately] = seen.as_slice() else {
-                return Err(Error::new(Kind::Bug, "a window was not observed"));
-            };
-            return self.give(cx, &export::prometheus(seen, &lately.operations));
+            let lately = Window::before(now, LATELY);
+            let (seen, lately, counters) = observed::observe_exported(cx, lately)?;
+            return self.give(cx, &export::prometheus(&seen, &lately, &counters));
         }
-        let to = self.until.unwrap_or(now);
+        let to = self.until.map_or(now, |until| until.when(now));
         let window = match self.since {
-            Some(from) => Window { from, to },
+            Some(since) => Window { from: since.when(now), to },
             None => Window::before(to, self.window),
         };
         if window.length().is_zero() {

@@ -48,7 +48,10 @@ pub(super) struct Operations {
     /// The share without fault, 0 to 1.
     pub(super) availability: Option<f64>,
     pub(super) outcomes: BTreeMap<&'static str, u64>,
+    /// How long those took that answer at once.
     pub(super) duration: Times,
+    /// Those that last by design, such as workers, and are left out of `duration`.
+    pub(super) lasting: u64,
     pub(super) lock_wait: Times,
     /// Processor time of the processes that did them.
     pub(super) cpu_s: f64,
@@ -174,6 +177,7 @@ impl Operations {
             availability: group.availability(),
             outcomes: group.outcomes.iter().map(|(outcome, n)| (outcome.as_str(), *n)).collect(),
             duration: Times::new(&group.duration),
+            lasting: group.lasting,
             lock_wait: Times::new(&group.lock_wait),
             cpu_s: group.cpu_us as f64 / 1e6,
             memory_peak_bytes: group.memory_kib.map(|kib| kib * 1024),
@@ -360,6 +364,9 @@ impl View for Told {
                 time(times.p99_ms),
                 time(times.max_ms)
             )?;
+            if ops.lasting > 0 {
+                writeln!(out, "            {} that last by design are left out", ops.lasting)?;
+            }
             writeln!(
                 out,
                 "lock wait   p95 {}, longest {}",

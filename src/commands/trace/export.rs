@@ -28,7 +28,7 @@ use crate::sys::fs::Replacement;
 /// _CERTIFICATE, each also with TRACES_ before its name, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES.
 ///
 /// What a receiver has taken is not sent to it again. That is noted after its answer: if the answer is
-/// lost, a batch arrives twice, with the same ids. Spans taken over from another program by `coord import`
+/// lost, a batch arrives twice, with the same ids. What has not ended is sent at its end. Spans taken over from another program by `coord import`
 /// are not sent.
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "\

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::source;
-use super::view::{SpanView, length, millis, word};
+use super::view::{SpanView, length, millis};
 use crate::commands::{Context, Verb};
 use crate::domain::name::ItemId;
 use crate::domain::time::rfc3339;
@@ -21,7 +21,8 @@ use crate::output::{Column, Screen, Shape, Table, View, line, plural};
 ///
 /// A trace is named by its id, an unambiguous beginning of it, or the id of a work item: then the life
 /// of the item is shown, whatever traces it took part in. Without any, the trace that TRACEPARENT names.
-/// What hangs under a span that was not recorded here stands apart. On a pipe the columns are span,
+/// What hangs under a span that was not recorded here stands apart. `not ended` is what goes on, or was
+/// killed before it could note its end. On a pipe the columns are span,
 /// parent, depth, start and length in milliseconds, status, agent, item and name, separated by tabs.
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "\
@@ -160,7 +161,7 @@ impl View for Shown {
                     name,
                     offset.unwrap_or_default(),
                     length(placed.span.duration_ms),
-                    word(placed.span.status).to_owned(),
+                    placed.span.ended().to_owned(),
                     placed.span.agent.clone().unwrap_or_default(),
                 ];
                 if bar > 0 {
@@ -192,7 +193,7 @@ impl Shown {
                 placed.depth.to_string(),
                 number(placed.offset_ms),
                 number(span.duration_ms),
-                word(span.status).to_owned(),
+                span.ended().to_owned(),
                 text(&span.agent),
                 text(&span.item),
                 span.name.clone(),

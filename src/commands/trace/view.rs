@@ -27,6 +27,8 @@ pub(super) struct SpanView {
     /// With microseconds as its fraction.
     pub(super) duration_ms: Option<f64>,
     pub(super) status: Outcome,
+    /// Whether it has not ended, as far as is known: it goes on, or its program was killed.
+    open: bool,
     message: Option<String>,
     pub(super) agent: Option<String>,
     pub(super) item: Option<String>,
@@ -73,6 +75,7 @@ impl From<Known> for SpanView {
             name: span.name,
             kind: span.kind,
             status: span.outcome,
+            open: span.open,
             message: span.message,
             service: span.service,
             imported: span.imported,
@@ -88,7 +91,7 @@ impl SpanView {
             ago(self.start, now),
             self.trace_id.clone(),
             length(self.duration_ms),
-            word(self.status).to_owned(),
+            self.ended().to_owned(),
             self.agent.clone().unwrap_or_default(),
             self.said(),
         ]
@@ -103,11 +106,21 @@ impl SpanView {
             text(&self.span_id),
             text(&self.parent_span_id),
             self.duration_ms.map(|ms| ms.to_string()).unwrap_or_default(),
-            word(self.status).to_owned(),
+            self.ended().to_owned(),
             text(&self.agent),
             text(&self.item),
             self.name.clone(),
         ]
+    }
+
+    /// How it ended, in a word or two; nothing where nobody said.
+    pub(super) const fn ended(&self) -> &'static str {
+        match self.status {
+            _ if self.open => "not ended",
+            Outcome::Unset => "",
+            Outcome::Ok => "ok",
+            Outcome::Error => "error",
+        }
     }
 
     /// What was done, to what, by which program, and why it failed.
@@ -123,15 +136,6 @@ impl SpanView {
             said.extend([": ", message]);
         }
         said
-    }
-}
-
-/// An outcome in one word; nothing where nobody said.
-pub(super) const fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Unset => "",
-        Outcome::Ok => "ok",
-        Outcome::Error => "error",
     }
 }
 
@@ -163,7 +167,7 @@ impl View for Arrived {
         }
         let span = &self.0;
         let (at, took) = (span.start_at.as_deref().unwrap_or_default(), length(span.duration_ms));
-        let (trace, status, said) = (line(&span.trace_id), word(span.status), span.said());
+        let (trace, status, said) = (line(&span.trace_id), span.ended(), span.said());
         let agent = line(span.agent.as_deref().unwrap_or_default());
         writeln!(out, "{at}  {trace}  {took:>9}  {status:<5}  {agent}  {}", line(&said))
     }

@@ -105,6 +105,7 @@ impl Verb for Args {
             capabilities: self.capabilities,
             lease,
         };
+        cx.lasting = self.advise || self.wait.is_some();
         if self.advise
             && let Some(taken_item) = advised(cx, &want)?
         {

@@ -186,6 +186,7 @@ impl Verb for Args {
         let query = self.query(cx)?;
         let list = look(cx, &query)?;
         if self.watch {
+            cx.lasting = true;
             return watch(cx, &query, list);
         }
         let hidden = list.total.saturating_sub(list.shown as u64);

@@ -7,30 +7,6 @@ use super::Unit;
 use crate::domain::telemetry::{Latency, Observed, Outcome};
 use crate::domain::work::State;
 
-/// Commands that last as long as something else does: a program, a person, a service. How long they
-/// take says nothing about how fast answers are.
-pub(super) const LASTING: [&str; 12] = [
-    "agent run",
-    "alert .*",
-    "backup.*",
-    "bench.*",
-    "claude .*",
-    "config edit",
-    "demo",
-    "lock run",
-    "restore",
-    "selftest",
-    "swarm run",
-    "trace .*",
-];
-
-fn is_lasting(command: &str) -> bool {
-    LASTING.iter().any(|lasting| match lasting.strip_suffix(".*") {
-        Some(start) => command.starts_with(start),
-        None => command == *lasting,
-    })
-}
-
 /// A value at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reading {
@@ -51,8 +27,7 @@ pub struct Metric {
     pub doc: &'static str,
     /// Reads it from what was recorded about a window.
     pub read: fn(&Observed) -> Reading,
-    /// The same for Prometheus; `$w` stands for the window, `$s` for the commands that count, `$f` for
-    /// outcomes that are faults.
+    /// The same for Prometheus; `$w` stands for the window, `$f` for outcomes that are faults.
     pub(super) query: &'static str,
     /// The samples it is made of, for Prometheus; empty where there is just the value.
     pub(super) samples: &'static str,
@@ -83,7 +58,7 @@ macro_rules! metric {
     };
 }
 
-const COUNT: &str = "sum(increase(coord_operation_duration_seconds_count{$s}[$w]))";
+const COUNT: &str = "sum(increase(coord_operation_duration_seconds_count[$w]))";
 
 /// Every metric.
 pub static METRICS: [Metric; 15] = [
@@ -233,7 +208,7 @@ const fn response(name: &'static str, doc: &'static str, read: fn(&Observed) -> 
         unit: Unit::Seconds,
         doc,
         read,
-        query: "histogram_quantile($q, sum by (le) (increase(coord_operation_duration_seconds_bucket{$s}[$w])))",
+        query: "histogram_quantile($q, sum by (le) (increase(coord_operation_duration_seconds_bucket[$w])))",
         samples: COUNT,
         exported_window: false,
         bucketed: true,
@@ -271,13 +246,9 @@ impl Metric {
 }
 
 fn fill(query: &str, window: Duration) -> String {
-    let commands = format!("command!~\"{}\"", LASTING.join("|"));
     let faults = Outcome::ALL.into_iter().filter(|outcome| outcome.is_fault());
     let faults: Vec<_> = faults.map(Outcome::as_str).collect();
-    query
-        .replace("$f", &faults.join("|"))
-        .replace("$s", &commands)
-        .replace("$w", &super::prometheus::duration(window))
+    query.replace("$f", &faults.join("|")).replace("$w", &super::prometheus::duration(window))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts and sizes far below 2^52")]
@@ -285,15 +256,9 @@ const fn float(number: u64) -> f64 {
     number as f64
 }
 
-/// The commands that are expected to answer at once.
+/// Those that answer at once.
 fn responses(all: &Observed, share: f64) -> Reading {
-    let mut latency = Latency::default();
-    for (command, group) in &all.operations.groups {
-        if !is_lasting(command) {
-            latency.add(&group.duration);
-        }
-    }
-    quantile(&latency, share)
+    quantile(&all.operations.total.duration, share)
 }
 
 fn quantile(latency: &Latency, share: f64) -> Reading {
@@ -333,15 +298,5 @@ mod tests {
             query.starts_with("histogram_quantile(0.99,") && query.contains("[1h30m]"),
             "{query}"
         );
-    }
-
-    #[test]
-    fn what_runs_something_else_is_no_answer() {
-        for command in ["agent run", "claude ask", "bench", "bench cold", "alert check"] {
-            assert!(is_lasting(command), "{command}");
-        }
-        for command in ["work claim", "agent running", "agent list", "status"] {
-            assert!(!is_lasting(command), "{command}");
-        }
     }
 }

@@ -113,7 +113,7 @@ fn claude(observed: &Observed, target: Option<f64>) -> Figure {
 /// A quantile is met if as large a share of all answers is proven not to take longer than the target.
 #[expect(clippy::cast_precision_loss, reason = "milliseconds with a fraction")]
 fn response(kpi: Kpi, quantile: f64, observed: &Observed, target: Option<f64>) -> Figure {
-    let responses = &observed.operations.responses;
+    let responses = &observed.operations.total.duration;
     let Some(us) = responses.quantile_us(quantile) else {
         return Figure::nothing(kpi, target, "no answers are recorded");
     };

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::{BUCKETS_US, Latency};
+use super::{BUCKETS_US, Buckets};
 
 /// A text that grows family by family.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ impl Exposition {
     }
 
     /// The samples of a histogram, in seconds.
-    pub fn histogram(&mut self, name: &str, labels: Labels<'_>, times: &Latency) {
+    pub fn histogram(&mut self, name: &str, labels: Labels<'_>, times: &Buckets) {
         let bucket = format!("{name}_bucket");
         for (limit, count) in BUCKETS_US.iter().zip(times.cumulative()) {
             let limit = seconds(*limit).to_string();
@@ -87,7 +87,7 @@ mod tests {
         text.family("a_total", "counter", "Things.");
         text.sample("a_total", &[("team", "a\"b\\c\nd")], 3.0);
         text.sample("b", &[], 0.5);
-        let mut times = Latency::default();
+        let mut times = Buckets::default();
         times.record(300);
         times.record(70_000_000);
         text.histogram("t_seconds", &[("command", "x")], &times);

@@ -45,6 +45,8 @@ pub enum Outcome {
     Timeout,
     /// Something outside failed: disk, network, a child process.
     External,
+    /// What was to be told of something, such as an alert's webhook, did not take it.
+    Undelivered,
     /// Written but not confirmed durable.
     UnknownOutcome,
     /// A defect in this program.
@@ -53,7 +55,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Ok,
         Self::Empty,
         Self::User,
@@ -69,6 +71,7 @@ impl Outcome {
         Self::Terminated,
         Self::Timeout,
         Self::External,
+        Self::Undelivered,
         Self::UnknownOutcome,
         Self::Bug,
     ];
@@ -92,6 +95,7 @@ impl Outcome {
             Self::Terminated => "terminated",
             Self::Timeout => "timeout",
             Self::External => "external",
+            Self::Undelivered => "undelivered",
             Self::UnknownOutcome => "unknown-outcome",
             Self::Bug => "bug",
         }
@@ -104,7 +108,8 @@ impl Outcome {
     }
 
     /// Whether `coord` failed its caller. An answer that the caller may not like, such as that nothing
-    /// is to be done or that another agent holds the item, is no fault.
+    /// is to be done or that another agent holds the item, is no fault, and neither is a receiver that
+    /// does not take what it is told.
     #[must_use]
     pub const fn is_fault(self) -> bool {
         matches!(self, Self::LockTimeout | Self::External | Self::UnknownOutcome | Self::Bug)
@@ -154,6 +159,10 @@ pub struct Operation {
     /// Whether that span was told from outside, so that another program may have recorded it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub remote_parent: bool,
+    /// Whether it lasted by what was asked for, and not by its command: it watched, asked a person, or
+    /// asked Claude.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lasting: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
@@ -161,18 +170,31 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Commands that run other programs, ask Claude, follow what happens, or measure: how long they take is
-/// not how fast this program answers.
-const LASTING: [&str; 3] = ["agent run", "swarm run", "lock run"];
-const LASTING_NOUNS: [&str; 5] = ["claude", "trace", "bench", "selftest", "demo"];
+/// Commands that run other programs, ask Claude, tell people, follow what happens, copy all there is, or
+/// measure: how long they take is not how fast this program answers.
+const LASTING: [&str; 12] = [
+    "agent run",
+    "alert check",
+    "alert redeliver",
+    "alert test",
+    "backup create",
+    "backup verify",
+    "compat backup",
+    "compat restore",
+    "config edit",
+    "lock run",
+    "restore",
+    "swarm run",
+];
+const LASTING_NOUNS: [&str; 5] = ["bench", "claude", "demo", "selftest", "trace"];
 
 impl Operation {
     /// Whether the caller gets its answer from this program alone, so that the time it took is this
-    /// program's.
+    /// program's. Wherever response times are judged only those count that do.
     #[must_use]
     pub fn answers_at_once(&self) -> bool {
         let noun = self.command.split(' ').next().unwrap_or_default();
-        !LASTING.contains(&self.command.as_str()) && !LASTING_NOUNS.contains(&noun)
+        !self.lasting && !LASTING.contains(&self.command.as_str()) && !LASTING_NOUNS.contains(&noun)
     }
 
     /// When it ended.
@@ -213,6 +235,7 @@ impl Operation {
             duration_us: self.duration_us,
             outcome: if failed { trace::Outcome::Error } else { trace::Outcome::Ok },
             message: failed.then(|| self.outcome.as_str().to_owned()),
+            open: false,
             service: None,
             attributes,
         }
@@ -229,6 +252,25 @@ mod tests {
             let word = serde_json::to_value(outcome).unwrap();
             assert_eq!(word, outcome.as_str());
             assert_eq!(Outcome::from_word(outcome.as_str()), Some(outcome));
+        }
+    }
+
+    #[test]
+    fn what_lasts_by_design_is_no_answer() {
+        let answers = |command: &str, lasting: bool| {
+            let line = format!(
+                r#"{{"at":"2026-01-02T03:04:05Z","command":"{command}","outcome":"ok","exit_code":0,
+                "duration_us":1,"lasting":{lasting},"trace_id":"00000000000000000000000000000001",
+                "span_id":"0000000000000001"}}"#
+            );
+            serde_json::from_str::<Operation>(&line).unwrap().answers_at_once()
+        };
+        for command in ["agent run", "claude ask", "bench", "bench cold", "alert check", "restore"]
+        {
+            assert!(!answers(command, false), "{command}");
+        }
+        for command in ["work claim", "agent running", "agent list", "status", "alert list"] {
+            assert!(answers(command, false) && !answers(command, true), "{command}");
         }
     }
 

@@ -84,8 +84,10 @@ impl Dimension {
 pub struct Group {
     /// How they ended.
     pub outcomes: BTreeMap<Outcome, u64>,
-    /// How long they took.
+    /// How long those took that answer at once: see [`Operation::answers_at_once`].
     pub duration: Latency,
+    /// How many last by design and are left out of that.
+    pub lasting: u64,
     /// How long they waited for the store's lock, those too that did not wait.
     pub lock_wait: Latency,
     /// The processor time they used, as far as it was measured.
@@ -100,7 +102,11 @@ impl Group {
     /// Takes in one.
     pub fn add(&mut self, op: &Operation) {
         *self.outcomes.entry(op.outcome).or_default() += 1;
-        self.duration.record(op.duration_us);
+        if op.answers_at_once() {
+            self.duration.record(op.duration_us);
+        } else {
+            self.lasting += 1;
+        }
         self.lock_wait.record(op.lock_wait_us);
         self.cpu_us = self.cpu_us.saturating_add(op.cpu_us.unwrap_or(0));
         self.memory_kib = self.memory_kib.max(op.memory_kib);
@@ -185,8 +191,6 @@ pub struct Summary {
     pub groups: BTreeMap<String, Group>,
     /// The parts, oldest first.
     pub slices: Vec<Slice>,
-    /// How long those took that answer at once: see [`Operation::answers_at_once`].
-    pub responses: Latency,
     /// Operations by clock hour, counted from 1970.
     pub hours: BTreeMap<i64, u64>,
     /// How long faults lasted.
@@ -207,7 +211,6 @@ impl Summary {
                 .into_iter()
                 .map(|window| Slice { window, group: Group::default() })
                 .collect(),
-            responses: Latency::default(),
             hours: BTreeMap::new(),
             recovery: Recovery::default(),
         }
@@ -221,9 +224,6 @@ impl Summary {
         self.total.add(op);
         self.recovery.add(op);
         *self.hours.entry(op.at.timestamp().div_euclid(3600)).or_default() += 1;
-        if op.answers_at_once() {
-            self.responses.record(op.duration_us);
-        }
         if let Some(name) = self.dimension.of(op) {
             if let Some(group) = self.groups.get_mut(name) {
                 group.add(op);
@@ -279,6 +279,7 @@ mod tests {
             span_id: SpanId::from_bits(1),
             parent_span_id: None,
             remote_parent: false,
+            lasting: false,
         }
     }
 
@@ -308,6 +309,10 @@ mod tests {
         assert_eq!(summary.total.availability(), Some(0.99));
         assert_eq!(summary.per_hour(), Some(3600.0));
         assert_eq!(summary.total.cpu_us, 1000);
+        summary.add(&op(50, "agent run", Outcome::Ok, 1_000_000));
+        let times = |group: &Group| (group.count(), group.lasting, group.duration.max_us());
+        assert_eq!(times(&summary.total), (101, 1, Some(1000)));
+        assert_eq!(times(&summary.slices[5].group), (11, 1, Some(1000)));
     }
 
     #[test]

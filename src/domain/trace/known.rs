@@ -33,6 +33,8 @@ pub struct Known {
     pub start: Option<DateTime<Utc>>,
     /// How long it took, in microseconds, if that is known.
     pub duration_us: Option<u64>,
+    /// Whether it has not ended, as far as is known: it goes on, or its program was killed.
+    pub open: bool,
     /// How it ended.
     pub outcome: Outcome,
     /// Why it failed.
@@ -55,7 +57,8 @@ impl From<Span> for Known {
             name: span.name,
             kind: span.kind,
             start: Some(span.start),
-            duration_us: Some(span.duration_us),
+            duration_us: Some(span.duration_us).filter(|_| !span.open),
+            open: span.open,
             outcome: span.outcome,
             message: span.message,
             service: span.service,
@@ -84,6 +87,7 @@ impl Known {
             kind: Kind::Internal,
             start: row["start_at"].as_str().and_then(parse_rfc3339),
             duration_us: length.map(|ms| (ms * 1000.0).round() as u64),
+            open: false,
             outcome: match row["status"].as_str() {
                 Some("ok") => Outcome::Ok,
                 Some("error") => Outcome::Error,

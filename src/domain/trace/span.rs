@@ -60,7 +60,7 @@ pub struct Span {
     #[serde(with = "crate::domain::time::text")]
     #[schemars(with = "String")]
     pub start: DateTime<Utc>,
-    /// How long it took, in microseconds.
+    /// How long it took, in microseconds; 0 while it is open.
     pub duration_us: u64,
     /// How it ended.
     #[serde(default)]
@@ -68,6 +68,11 @@ pub struct Span {
     /// Why it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Whether it had not ended when this was written. Written before others become parts of it, so
+    /// that they find it if its program is killed; what is written with the same id at its end counts
+    /// instead.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub open: bool,
     /// The program that did it; nothing for this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,

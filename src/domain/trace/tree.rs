@@ -116,6 +116,7 @@ mod tests {
             kind: Kind::Internal,
             start: Some(DateTime::UNIX_EPOCH + TimeDelta::seconds(start)),
             duration_us: Some(1),
+            open: false,
             outcome: Outcome::Ok,
             message: None,
             service: None,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::journal::TOTALS;
+
 /// The version of the form of backups that is written, and the newest that is read.
 pub const FORMAT: u64 = 1;
 /// The name of the manifest, which is the first entry.
@@ -82,6 +84,7 @@ pub fn belongs(path: &str) -> Belongs {
     match dir {
         "" if matches!(name, "work.jsonl" | "config.toml" | "quarantine.jsonl")
             || matches!(name, ".gitignore" | ".gitattributes")
+            || name == TOTALS
             || rotated("ops")
             || rotated("spans") =>
         {
@@ -118,6 +121,7 @@ mod tests {
             "imported/spans.jsonl",
             "config.toml",
             "ops.jsonl",
+            "ops.totals.json",
             "ops-2026-01-02.jsonl",
             "spans.1.jsonl",
             ".gitignore",

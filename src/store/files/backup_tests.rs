@@ -135,9 +135,9 @@ fn a_backup_under_twenty_writers_holds_all_that_was_acknowledged_before_it_began
 }
 
 #[test]
-fn writers_who_wait_while_another_state_is_put_in_place_change_neither_unasked() {
+fn writers_go_on_in_neither_state_unasked_when_another_is_put_in_place() {
     let temp = tempfile::tempdir().unwrap();
-    let (dir, done) = (temp.path().join("state"), Mutex::new(Vec::<(ItemId, bool)>::new()));
+    let dir = temp.path().join("state");
     let mut store = FileStore::open(options(&dir)).unwrap();
     let add = |store: &mut FileStore, n: u64| {
         let item = Draft { title: format!("item {n}"), ..Draft::default() };
@@ -146,17 +146,21 @@ fn writers_who_wait_while_another_state_is_put_in_place_change_neither_unasked()
     add(&mut store, 1).unwrap();
     let (file, _) = save(&store, &temp.path().join("a.tar.zst"));
     let (stop, ops) = (AtomicBool::new(false), AtomicU64::new(10));
-    let (kept, refused) = std::thread::scope(|scope| {
+    let (kept, aside, refused) = std::thread::scope(|scope| {
         let writers: Vec<_> = (0..8)
             .map(|_| {
                 scope.spawn(|| {
                     let (mut kept, mut refused) = (Vec::new(), 0);
+                    // Opened once and kept, as a worker keeps it.
+                    let mut store = FileStore::open(options(&dir)).unwrap();
                     while !stop.load(Ordering::Relaxed) {
-                        let mut store = FileStore::open(options(&dir)).unwrap();
                         let n = ops.fetch_add(1, Ordering::Relaxed);
                         match add(&mut store, n) {
                             Ok(_) => kept.push(format!("item {n}")),
-                            Err(Error::Replaced { .. }) => refused += 1,
+                            Err(Error::Replaced { .. }) => {
+                                refused += 1;
+                                store = FileStore::open(options(&dir)).unwrap();
+                            }
                             Err(other) => panic!("{other}"),
                         }
                     }
@@ -166,18 +170,19 @@ fn writers_who_wait_while_another_state_is_put_in_place_change_neither_unasked()
             .collect();
         SystemClock.sleep(Duration::from_millis(100));
         let restored = put(&file, &dir, "b").unwrap();
-        SystemClock.sleep(Duration::from_millis(100));
+        SystemClock.sleep(Duration::from_millis(300));
         stop.store(true, Ordering::Relaxed);
-        let aside = restored.aside.unwrap();
         let mut all = (Vec::new(), 0);
         for writer in writers {
             let (kept, refused) = writer.join().unwrap();
             all.0.extend(kept);
             all.1 += refused;
         }
-        drop(done);
-        ((all.0, aside), all.1)
+        (all.0, restored.aside.unwrap(), all.1)
     });
+    // Whoever was away all the time learns of it as well, reading or writing.
+    assert!(matches!(add(&mut store, 5), Err(Error::Replaced { .. })));
+    assert!(matches!(store.summary(), Err(Error::Replaced { .. })));
     let titles = |dir: &Path| -> Vec<String> {
         let mut store = FileStore::open(options(dir)).unwrap();
         let verified = store.verify(false, &op("check", "auditor")).unwrap();
@@ -185,13 +190,141 @@ fn writers_who_wait_while_another_state_is_put_in_place_change_neither_unasked()
         let page = store.find(&Query { all: true, ..Query::default() }).unwrap();
         page.items.into_iter().map(|found| found.item.title).collect()
     };
-    let (kept, aside) = kept;
     let (new, old) = (titles(&dir), titles(&aside));
     println!("{} acknowledged, {refused} refused, {} in the new state", kept.len(), new.len());
+    assert_eq!(refused, 8, "every writer was told once");
     for title in &kept {
         assert!(new.contains(title) != old.contains(title), "{title} is in one of the two");
     }
     assert_eq!(new.len() + old.len(), kept.len() + 2, "nothing that was refused is in either");
+    // The one that was put aside can be used where it lies.
+    add(&mut FileStore::open(options(&aside)).unwrap(), 6).unwrap();
+    assert_eq!(titles(&aside).len(), old.len() + 1);
+}
+
+#[test]
+fn numbers_that_were_given_out_are_never_given_out_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("state");
+    let mut store = FileStore::open(options(&dir)).unwrap();
+    let add = |store: &mut FileStore, n: u64| {
+        let item = Draft { title: format!("item {n}"), ..Draft::default() };
+        let added = store.add(vec![item.try_into().unwrap()], &op(&format!("op-{n}"), "boss"));
+        added.unwrap().items[0].item.id.clone()
+    };
+    let claim = |store: &mut FileStore, n: u64| {
+        let want = Want {
+            agent: "ci".parse().unwrap(),
+            id: None,
+            team: None,
+            kind: None,
+            labels: Vec::new(),
+            capabilities: Vec::new(),
+            lease: Duration::from_hours(1),
+        };
+        match store.claim(&want, &op(&format!("op-{n}"), "ci")).unwrap() {
+            Claimed::Taken(taken) => taken.found.item.token.unwrap(),
+            _ => panic!("there is one"),
+        }
+    };
+    let lock = |store: &mut FileStore, n: u64, by: &str| {
+        let name: Word = "deploy".parse().unwrap();
+        let op = op(&format!("op-{n}"), by);
+        match store.acquire(&name, Duration::from_mins(1), None, &op).unwrap() {
+            Acquired::Yes(lock) => lock.token,
+            Acquired::Held(lock) => panic!("held by {}", lock.holder),
+        }
+    };
+    let give_back = |store: &mut FileStore, token: u64| {
+        let name: Word = "deploy".parse().unwrap();
+        store.unlock(&name, token, &op("op-back", "a")).unwrap()
+    };
+    add(&mut store, 1);
+    let (file, _) = save(&store, &temp.path().join("a.tar.zst"));
+    let stale = claim(&mut store, 2);
+    let late = add(&mut store, 3);
+    let first = lock(&mut store, 4, "a");
+    let Err(RestoreError::Held(held)) = put(&file, &dir, "a") else { panic!("it is held") };
+    assert_eq!(held[0].name.as_str(), "deploy");
+    assert!(give_back(&mut store, first));
+    put(&file, &dir, "b").unwrap();
+    let mut new = FileStore::open(options(&dir)).unwrap();
+    assert!(claim(&mut new, 5) > stale, "a fencing token came again");
+    assert_ne!(add(&mut new, 6), late, "an id came again");
+    let second = lock(&mut new, 7, "b");
+    assert!(second > first, "a token of a named lock came again");
+    // The old one's holder cannot do anything with it any more.
+    let name: Word = "deploy".parse().unwrap();
+    assert!(matches!(
+        store.acquire(&name, Duration::from_mins(1), None, &op("op-8", "a")),
+        Err(Error::Replaced { .. })
+    ));
+    // By force it stays held.
+    restore::restore(&file, &options(&dir), ("c", "c"), true, &op("op-9", "x")).unwrap();
+    let mut third = FileStore::open(options(&dir)).unwrap();
+    let asked = third.acquire(&name, Duration::from_mins(1), None, &op("op-10", "a")).unwrap();
+    assert!(matches!(asked, Acquired::Held(_)));
+    // The log tells why numbers are missing, also to who seals it and to who makes the index anew.
+    third.rebuild(&op("op-11", "x")).unwrap();
+    let verified = third.verify(false, &op("op-12", "x")).unwrap();
+    assert!(verified.problems.is_empty(), "{:#?}", verified.problems);
+    assert!(claim(&mut third, 13) > stale);
+}
+
+#[test]
+fn what_is_no_state_is_not_moved_and_a_link_is_followed() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("state");
+    let mut store = FileStore::open(options(&dir)).unwrap();
+    let item = Draft { title: "one".to_owned(), ..Draft::default() };
+    store.add(vec![item.try_into().unwrap()], &op("op-1", "boss")).unwrap();
+    let (file, _) = save(&store, &temp.path().join("a.tar.zst"));
+    let docs = temp.path().join("docs");
+    std::fs::create_dir_all(docs.join("history")).unwrap();
+    std::fs::write(docs.join("letter"), "mine").unwrap();
+    std::fs::write(temp.path().join("file"), "mine").unwrap();
+    std::os::unix::fs::symlink("nowhere", temp.path().join("dangling")).unwrap();
+    let names = |dir: &Path| {
+        let entries = std::fs::read_dir(dir).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let before = names(temp.path());
+    for no in ["docs", "file", "dangling"] {
+        let refused = put(&file, &temp.path().join(no), "a").unwrap_err();
+        assert!(matches!(refused, RestoreError::NoState { .. }), "{no}: {refused}");
+    }
+    assert_eq!(names(temp.path()), before);
+    assert_eq!(names(&docs), ["history", "letter"]);
+    // An empty directory, and a state of which nothing but settings is left, can be helped.
+    std::fs::create_dir(temp.path().join("empty")).unwrap();
+    put(&file, &temp.path().join("empty"), "b").unwrap();
+    std::fs::create_dir(temp.path().join("bare")).unwrap();
+    std::fs::write(temp.path().join("bare/config.toml"), "").unwrap();
+    put(&file, &temp.path().join("bare"), "c").unwrap();
+    // So can one whose lock or index is none.
+    std::fs::create_dir_all(temp.path().join("odd/lock")).unwrap();
+    std::fs::write(temp.path().join("odd/.index"), "").unwrap();
+    std::fs::write(temp.path().join("odd/locks"), "").unwrap();
+    std::fs::write(temp.path().join("odd/work.jsonl"), "what is this\n").unwrap();
+    put(&file, &temp.path().join("odd"), "d").unwrap();
+    // Both names of a state mean the same one afterwards.
+    std::fs::create_dir(temp.path().join("deep")).unwrap();
+    let link = temp.path().join("deep/link");
+    std::os::unix::fs::symlink(&dir, &link).unwrap();
+    let restored = put(&file, &link, "e").unwrap();
+    assert!(link.is_symlink() && !dir.is_symlink());
+    assert_eq!(
+        restored.aside.unwrap(),
+        dir.canonicalize().unwrap().with_file_name("state.before-restore-e")
+    );
+    assert_eq!(names(&temp.path().join("deep")), ["link"]);
+    let mut other = FileStore::open(options(&link)).unwrap();
+    let item = Draft { title: "two".to_owned(), ..Draft::default() };
+    other.add(vec![item.try_into().unwrap()], &op("op-2", "boss")).unwrap();
+    assert_eq!(FileStore::open(options(&dir)).unwrap().summary().unwrap().total(), 2);
 }
 
 #[test]

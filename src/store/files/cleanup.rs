@@ -18,7 +18,7 @@ use super::session::Session;
 use super::{FileStore, compact, failure, log};
 use crate::domain::time::{human_duration, parse_rfc3339, rfc3339};
 use crate::domain::work::{Op, Status};
-use crate::store::journal::Stream;
+use crate::store::journal::{self, Stream};
 use crate::store::{Result, alerts};
 use crate::sys::fs::{Access, Dir};
 use crate::sys::leftover::ON_THE_WAY;
@@ -165,7 +165,7 @@ impl FileStore {
     }
 
     /// Removes things that were found disposable. History goes under the lock, all else without it.
-    /// Gives those that are gone.
+    /// Gives those that are gone; telemetry is not while another process removes some.
     pub fn dispose(&self, things: &[Thing], op: &Op) -> Result<Vec<Thing>> {
         let mut gone = Vec::new();
         let history: Vec<&Thing> = things.iter().filter(|t| t.kind == Kind::History).collect();
@@ -176,7 +176,8 @@ impl FileStore {
             gone.extend(compact::seal(self, op)?.then(|| thing.clone()));
         }
         let files = |kind| !matches!(kind, Kind::History | Kind::Log);
-        for thing in things.iter().filter(|thing| files(thing.kind)) {
+        let counted = |t: &&Thing| Stream::Operations.is_former(&t.path);
+        for thing in things.iter().filter(|thing| files(thing.kind) && !counted(thing)) {
             let (below, name) = thing.path.split_once('/').unwrap_or((".", &thing.path));
             let failed = |e| failure::at("remove", &self.dir.path().join(&thing.path), e);
             let dir = match self.dir.subdir(below, false) {
@@ -187,6 +188,11 @@ impl FileStore {
             if !dir.has(name) {
                 gone.push(thing.clone());
             }
+        }
+        let counted: Vec<&Thing> = things.iter().filter(counted).collect();
+        let names: Vec<&str> = counted.iter().map(|thing| thing.path.as_str()).collect();
+        if journal::remove_counted(&self.dir, &names, op.now.wall)? {
+            gone.extend(counted.into_iter().cloned());
         }
         Ok(gone)
     }

@@ -45,6 +45,9 @@ const CLEAN: u64 = 1;
 const REDO: u64 = 2;
 /// A transaction was begun that only a rebuild can make good.
 const REBUILD: u64 = 3;
+/// The directory gave its name to another state. Every writer reads the head under the lock, so nobody
+/// who came by the old name needs a look of their own at what the name stands for now.
+const MOVED: u64 = 4;
 
 head! {
     /// [`MAGIC`].
@@ -156,6 +159,8 @@ pub(super) enum Loaded {
     Begun(Box<(Head, Head)>, Vec<u8>),
     /// There is no index, or nobody knows what it is worth.
     Useless,
+    /// Another state was to be put in the place of this one.
+    Moved,
 }
 
 /// Reads the head for a writer.
@@ -165,6 +170,9 @@ pub(super) fn load(file: &File, boot: u64) -> io::Result<Loaded> {
         return Ok(Loaded::Useless);
     }
     let head = Head::from_bytes(&bytes);
+    if head.magic == MAGIC && head.state == MOVED {
+        return Ok(Loaded::Moved);
+    }
     // Without a boot id there is no telling whether the index survived a power cut whole.
     if head.magic != MAGIC || head.boot != boot || boot == 0 {
         return Ok(Loaded::Useless);
@@ -213,6 +221,24 @@ pub(super) fn peek(file: &File, boot: u64) -> io::Result<Option<Head>> {
     let head = Head::from_bytes(&bytes);
     Ok((head.magic == MAGIC && head.boot == boot && boot != 0 && head.state == CLEAN)
         .then_some(head))
+}
+
+/// Notes that another state is about to be put in the place of this one. If that does not come to pass,
+/// the next writer finds itself where it was and makes the index anew.
+pub(super) fn give_up_place(file: &File) -> io::Result<()> {
+    let mut bytes = [0u8; HEAD];
+    read_full(file, &mut bytes, 0)?;
+    let mut head = Head::from_bytes(&bytes);
+    (head.magic, head.state, head.version) = (MAGIC, MOVED, head.version.wrapping_add(1));
+    file.write_all_at(&head.to_bytes(), 0)
+}
+
+/// Whether that was noted.
+pub(super) fn gave_up_place(file: &File) -> io::Result<bool> {
+    let mut bytes = [0u8; HEAD];
+    let read = read_full(file, &mut bytes, 0)?;
+    let head = Head::from_bytes(&bytes);
+    Ok(read == HEAD && head.magic == MAGIC && head.state == MOVED)
 }
 
 /// Notes that a transaction begins, with all that is needed to end it if its process dies.

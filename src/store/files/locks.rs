@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use fs2::FileExt;
-use rustix::fs::{AtFlags, fstat, statat};
+use rustix::fs::{AtFlags, FlockOperation, flock, fstat, statat};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::{failure, lock};
 use crate::domain::name::{AgentId, OpId, Word};
 use crate::domain::work::{Lease, Op};
-use crate::store::{Acquired, Lock, Result};
+use crate::store::{Acquired, Error, Lock, Result};
 use crate::sys::fs::{Access, Dir};
+use crate::sys::{Clock as _, SystemClock};
 
 const DIR: &str = "locks";
 /// Nobody keeps one of these files longer than two writes to the disk take.
@@ -73,8 +75,57 @@ impl Record {
     }
 }
 
+/// For how long somebody waits before trying again.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// The directory of the locks, held so that nobody takes, renews or gives back any of them; by
+/// [`Turn::begin`] together with others, so that this alone keeps all of them out.
+fn enter(state: &Dir, alone: bool) -> Result<Dir> {
+    let dir = state.subdir(DIR, true).map_err(failure::open)?;
+    let how = if alone {
+        FlockOperation::NonBlockingLockExclusive
+    } else {
+        FlockOperation::NonBlockingLockShared
+    };
+    for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+        match flock(&dir, how) {
+            Ok(()) => return Ok(dir),
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) => SystemClock.sleep(PAUSE),
+            Err(e) => return Err(failure::io("lock the named locks", e.into())),
+        }
+    }
+    Err(Error::Busy { holder: None, waited: PATIENCE })
+}
+
+/// All named locks of a state, held still while another state takes its place.
+pub(super) struct Still(Dir);
+
+impl Still {
+    pub(super) fn begin(state: &Dir) -> Result<Self> {
+        enter(state, true).map(Self)
+    }
+
+    /// Copies them to another state, where none may be taken yet. Their tokens go on from there. Those
+    /// that cannot be read stay behind.
+    pub(super) fn copy_to(&self, state: &Dir) -> Result<()> {
+        for (name, record) in records(&self.0)? {
+            let Ok(Some(_)) = record else { continue };
+            let mut bytes = Vec::new();
+            let mut file = self.0.file(&name, Access::Read).map_err(failure::open)?;
+            file.read_to_end(&mut bytes)
+                .map_err(|e| failure::read(&self.0.path().join(&name), e))?;
+            let dir = state.subdir(DIR, true).map_err(failure::open)?;
+            dir.replace(&name, &format!(".{name}.tmp"), &bytes, true).map_err(failure::open)?;
+            state.sync().map_err(|e| failure::at("make durable", dir.path(), e))?;
+        }
+        Ok(())
+    }
+}
+
 /// One lock's file, held against all others until it is dropped.
 struct Turn {
+    /// Held together with others, against a restore.
     dir: Dir,
     file: Arc<File>,
     name: String,
@@ -83,7 +134,10 @@ struct Turn {
 
 impl Turn {
     fn begin(state: &Dir, name: &Word) -> Result<Self> {
-        let dir = state.subdir(DIR, true).map_err(failure::open)?;
+        let dir = enter(state, false)?;
+        if !state.is_in_place() {
+            return Err(Error::Replaced { dir: state.path().to_owned() });
+        }
         let name = format!("{name}.json");
         loop {
             let file = Arc::new(dir.file(&name, Access::Create).map_err(failure::open)?);
@@ -209,19 +263,37 @@ pub(super) fn all(dir: &Dir, op: &Op) -> Result<Vec<Lock>> {
         other => other.map_err(failure::open)?,
     };
     let mut list = Vec::new();
-    for name in dir.names().map_err(|e| failure::read(dir.path(), e))? {
-        if name.starts_with('.') || name.strip_suffix(".json").is_none() {
-            continue;
-        }
-        let file = match dir.file(&name, Access::Read) {
-            Err(e) if e.is_not_found() => continue,
-            other => other.map_err(failure::open)?,
-        };
-        if let Some(record) = read(&dir, &file, &name)?.filter(|r| r.is_running(op)) {
+    for (_, record) in records(&dir)? {
+        if let Some(record) = record?.filter(|r| r.is_running(op)) {
             list.push(record.shown());
         }
     }
     list.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(list)
+}
+
+/// The locks whose lease is running, as far as their files can be read.
+pub(super) fn held(dir: &Dir, op: &Op) -> Vec<Lock> {
+    let Ok(dir) = dir.subdir(DIR, false) else { return Vec::new() };
+    let all = records(&dir).unwrap_or_default().into_iter();
+    let running = all.filter_map(|(_, record)| record.ok()?.filter(|r| r.is_running(op)));
+    running.map(Record::shown).collect()
+}
+
+/// The records of all locks, by the names of their files. An empty file has none.
+fn records(dir: &Dir) -> Result<Vec<(String, Result<Option<Record>>)>> {
+    let mut list = Vec::new();
+    for name in dir.names().map_err(|e| failure::read(dir.path(), e))? {
+        if name.starts_with('.') || name.strip_suffix(".json").is_none() {
+            continue;
+        }
+        let record = match dir.file(&name, Access::Read) {
+            Err(e) if e.is_not_found() => continue,
+            Err(e) => Err(failure::open(e)),
+            Ok(file) => read(dir, &file, &name),
+        };
+        list.push((name, record));
+    }
     Ok(list)
 }
 

@@ -65,7 +65,18 @@ impl FileStore {
                 return answer;
             }
         }
+        self.still_here()?;
         look_at(&self.reread()?)
+    }
+
+    /// Fails if another state has the place of this one, so that nobody goes on with the old one.
+    fn still_here(&self) -> Result<()> {
+        let head = self.dir.subdir(INDEX, false).and_then(|dir| dir.file(HEAD, Access::Read));
+        let moved = head.is_ok_and(|head| head::gave_up_place(&head).unwrap_or(false));
+        if moved && !self.dir.is_in_place() {
+            return Err(Error::Replaced { dir: self.dir.path().to_owned() });
+        }
+        Ok(())
     }
 
     /// A state through the index; nothing if the index does not match the log just now.

@@ -1,32 +1,44 @@
 //! Putting a backup in the place of a store.
 //!
-//! The backup is unpacked beside the state directory, made durable and checked; then the two directories
-//! change places in one step of the file system, so that at every moment the old state or the new one
-//! lies there, whole. The old one is kept under another name.
+//! The backup is unpacked beside the state directory, made durable and checked; then it gets the name
+//! under which the old state shall be kept, and the two directories change places in one step of the
+//! file system. So at every moment the old state or the new one lies there, whole, and when the new one
+//! does, the old one has the name that is told. What is being filled holds a file named [`UNFINISHED`]
+//! and is held by its restore; what a killed one leaves is held by nobody ([`leftovers`]).
 //!
-//! Whoever waits for the lock of the old store meanwhile gets it a little later and finds that another
-//! directory has its name: it ends with an error and has changed nothing. The lock is kept for so long
-//! that this is also met by those who were about to ask for it.
+//! Before the change the old state is marked, under its lock, in the head of its index, which every
+//! writer reads under that lock: whoever opened it by the name that it had, however long before, ends
+//! with an error and has changed nothing. Named locks are kept still for the same moment.
+//!
+//! A restored log goes on with a number above all that the old state gave out, so that no fencing token
+//! and no made id ever stands for two things.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
+use serde_json::json;
+
+use super::head::{self, Loaded};
 use super::lock::{Lock, Patience};
-use super::{FileStore, Options, backup, failure};
+use super::locks::{self, Still};
+use super::log::{self, HISTORY, LIVE, NEXT};
+use super::session::{HEAD, INDEX, Session};
+use super::{FileStore, Options, backup, failure, rebuild};
 use crate::domain::time::rfc3339;
 use crate::domain::work::Op;
 use crate::store::archive::{self, ArchiveError, Belongs, Manifest, belongs};
+use crate::store::fields::Fields;
 use crate::store::{Error, Result, Store as _, Verified};
 use crate::sys::fs::{Access, Dir, Exchange};
 use crate::sys::leftover::{self, Leftover, Shape};
 
 /// Lies in a directory that a restore is still filling.
 pub(super) const UNFINISHED: &str = "restoring";
-/// For how long the old store stays locked after the change.
-const GRACE: Duration = Duration::from_millis(250);
+/// No real store comes near this many writes or items; what claims more is not followed.
+const BELIEVED: u64 = 1 << 52;
 
 /// Why a backup was not restored.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +55,101 @@ pub enum RestoreError {
     /// The state in the backup is damaged.
     #[error("the state in the backup is damaged")]
     Damaged(Box<Verified>),
+    /// What has the name is no state directory.
+    #[error("`{}` is no state directory: {why}", path.display())]
+    NoState {
+        /// What it is.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// Named locks are held, whose holders would not know that others can take them.
+    #[error("named locks are held")]
+    Held(Vec<crate::store::Lock>),
+    /// The new state is in place, but perhaps not yet on the disk.
+    #[error("the new state is in place, but the disk did not confirm it")]
+    Unconfirmed {
+        /// Where the old state lies.
+        aside: Option<PathBuf>,
+        /// The system's word.
+        source: io::Error,
+    },
+}
+
+/// Where a state is put.
+struct Target {
+    parent: Dir,
+    name: String,
+    options: Options,
+}
+
+impl Target {
+    /// Finds it. A link to a state directory is followed: what changes places is the directory itself,
+    /// so that everybody who comes by either name gets the same state.
+    fn of(options: &Options) -> Result<Self, RestoreError> {
+        let failed = |what: &str, e| RestoreError::Store(failure::at(what, &options.dir, e));
+        let dir = match options.dir.canonicalize() {
+            Ok(dir) => dir,
+            Err(e) if e.kind() == io::ErrorKind::NotFound && options.dir.is_symlink() => {
+                let why = "it is a link to nothing".to_owned();
+                return Err(RestoreError::NoState { path: options.dir.clone(), why });
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => options.dir.clone(),
+            Err(e) => return Err(failed("find", e)),
+        };
+        let name = dir.file_name().and_then(|name| name.to_str());
+        let (Some(parent), Some(name)) = (dir.parent(), name) else {
+            return Err(failed("restore to", io::ErrorKind::InvalidInput.into()));
+        };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        check_state(&dir)?;
+        std::fs::create_dir_all(parent).map_err(|e| failed("make the parent of", e))?;
+        let parent = Dir::observe(parent).map_err(failure::open)?;
+        let name = name.to_owned();
+        Ok(Self { parent, name, options: Options { dir, create: false, ..options.clone() } })
+    }
+}
+
+/// Refuses what is no state directory: what lies there would be moved aside.
+fn check_state(path: &Path) -> Result<(), RestoreError> {
+    let no = |why: &str| RestoreError::NoState { path: path.to_owned(), why: why.to_owned() };
+    let dir = match Dir::observe(path) {
+        Ok(dir) => dir,
+        Err(e) if e.is_not_found() => return Ok(()),
+        Err(_) if !path.is_dir() => return Err(no("it is a file")),
+        Err(e) => return Err(failure::open(e).into()),
+    };
+    let logs = [LIVE, NEXT].iter().any(|log| dir.has(log))
+        || dir.subdir(HISTORY, false).is_ok_and(|h| log::sealed(&h).is_ok_and(|s| !s.is_empty()))
+        || dir.subdir(INDEX, false).is_ok_and(|index| index.has(HEAD));
+    if logs {
+        return Ok(());
+    }
+    let known = |name: &String| {
+        matches!(
+            name.as_str(),
+            UNFINISHED | INDEX | HISTORY | "agents" | "locks" | "alerts" | "imported"
+        ) || belongs(name) == Belongs::Yes
+            || belongs(name) == Belongs::No && !name.starts_with('.')
+    };
+    let names = dir.names().map_err(|e| failure::read(path, e))?;
+    match names.iter().find(|name| !known(name)) {
+        None => Ok(()),
+        Some(name) => Err(no(&format!("it holds `{name}` and no log of work"))),
+    }
+}
+
+/// Gives a directory the name under which an old state is kept.
+fn set_aside(parent: &Dir, from: &str, name: &str, stamp: &str) -> io::Result<String> {
+    let mut aside = format!("{name}.before-restore-{stamp}");
+    loop {
+        match parent.exchange(from, &aside, Exchange::IntoNothing) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && aside.len() < 200 => {
+                aside.push('x');
+            }
+            other => return other.map(|()| aside),
+        }
+    }
 }
 
 /// What becomes of a file.
@@ -89,7 +196,8 @@ pub fn plan(archive: &File, dir: &Path) -> Result<Restored, RestoreError> {
 }
 
 /// Restores a backup into a state directory. `names` are for the directories on the way and aside: they
-/// must be used by nobody else. A damaged state is refused unless `force` is set.
+/// must be used by nobody else. A damaged state, or one whose named locks are held, is refused unless
+/// `force` is set.
 pub fn restore(
     archive: &File,
     options: &Options,
@@ -97,39 +205,60 @@ pub fn restore(
     force: bool,
     op: &Op,
 ) -> Result<Restored, RestoreError> {
-    let dir = &options.dir;
-    let failed = |what: &str, e| RestoreError::Store(failure::at(what, dir, e));
-    let name = dir.file_name().and_then(|name| name.to_str());
-    let (Some(parent), Some(name)) = (dir.parent(), name) else {
-        return Err(failed("restore to", io::ErrorKind::InvalidInput.into()));
-    };
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    std::fs::create_dir_all(parent).map_err(|e| failed("make the parent of", e))?;
-    let parent = Dir::observe(parent).map_err(failure::open)?;
-    let staged = format!(".{name}.restore-{hex}");
-    let made = begin(archive).and_then(|from| stage(from, &parent, &staged, options, op));
-    let (manifest, verified, _held) = match made {
-        Ok(made) if made.1.problems.is_empty() || force => made,
-        other => {
-            // Nothing but what was made here a moment ago.
-            let _ = std::fs::remove_dir_all(parent.path().join(&staged));
-            return Err(match other {
-                Ok((_, verified, _)) => RestoreError::Damaged(Box::new(verified)),
-                Err(error) => error,
-            });
-        }
-    };
+    peek(archive)?;
+    let target = Target::of(options)?;
+    let (parent, dir) = (&target.parent, &target.options.dir);
+    if !force && let Ok(old) = Dir::observe(dir) {
+        check_locks(&old, op)?;
+    }
+    let mut staged = Staged::new(parent, format!(".{}.restore-{hex}", target.name), options)?;
+    let (manifest, verified) = stage(begin(archive)?, &staged, options, op)?;
+    if !verified.problems.is_empty() && !force {
+        return Err(RestoreError::Damaged(Box::new(verified)));
+    }
     let files = fates(&manifest, dir)?;
-    let aside = match switch(&parent, &staged, name, stamp, options, op) {
-        Ok(aside) => aside,
-        Err(error) => {
-            if parent.subdir(&staged, false).is_ok_and(|left| left.has(UNFINISHED)) {
-                let _ = std::fs::remove_dir_all(parent.path().join(&staged));
-            }
-            return Err(error);
-        }
-    };
+    let aside = switch(&target, &mut staged, stamp, force, op)?;
     Ok(Restored { manifest, files, verified: Some(verified), aside })
+}
+
+/// Refuses to go on while named locks are held.
+fn check_locks(state: &Dir, op: &Op) -> Result<(), RestoreError> {
+    let held = locks::held(state, op);
+    if held.is_empty() { Ok(()) } else { Err(RestoreError::Held(held)) }
+}
+
+/// The directory that is being filled. Dropped before it is in its place, it is gone.
+struct Staged {
+    parent: PathBuf,
+    name: String,
+    /// Held as long as this lives.
+    dir: Dir,
+    placed: bool,
+}
+
+impl Staged {
+    fn new(parent: &Dir, name: String, options: &Options) -> Result<Self, RestoreError> {
+        let path = parent.path().join(&name);
+        let dir = Dir::create(&path, options.trust_dir).map_err(failure::open)?;
+        let parent = parent.path().to_owned();
+        let staged = Self { parent, name, dir, placed: false };
+        staged.dir.hold().map_err(|e| failure::at("hold", &path, e))?;
+        drop(staged.dir.file(UNFINISHED, Access::Create).map_err(failure::open)?);
+        Ok(staged)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.parent.join(&self.name)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.placed {
+            // Nothing but what was made here a moment ago.
+            let _ = std::fs::remove_dir_all(self.path());
+        }
+    }
 }
 
 /// Directories beside the state directory into which killed restores were unpacking a backup. One that
@@ -158,19 +287,14 @@ fn begin(archive: &File) -> Result<io::BufReader<&File>, RestoreError> {
     Ok(io::BufReader::with_capacity(1 << 16, archive))
 }
 
-/// Unpacks an archive into a new directory, makes it durable and checks the store in it. The directory
-/// is held as long as the last of the three is kept.
+/// Unpacks an archive into the staged directory, makes it durable and checks the store in it.
 fn stage(
     from: impl Read,
-    parent: &Dir,
-    name: &str,
+    staged: &Staged,
     options: &Options,
     op: &Op,
-) -> Result<(Manifest, Verified, Dir), RestoreError> {
-    let path = parent.path().join(name);
-    let dir = Dir::create(&path, options.trust_dir).map_err(failure::open)?;
-    dir.hold().map_err(|e| RestoreError::Store(failure::at("hold", &path, e)))?;
-    drop(dir.file(UNFINISHED, Access::Create).map_err(failure::open)?);
+) -> Result<(Manifest, Verified), RestoreError> {
+    let (path, dir) = (staged.path(), &staged.dir);
     let manifest = archive::read(from, &mut |manifest, at, bytes| {
         let file = &manifest.files[at].path;
         let (below, name) = file.split_once('/').unwrap_or((".", file));
@@ -193,50 +317,118 @@ fn stage(
         );
         return Err(ArchiveError::Wrong(what).into());
     }
-    dir.sync().and_then(|()| parent.sync()).map_err(failed)?;
-    Ok((manifest, verified, dir))
+    dir.sync().map_err(failed)?;
+    Ok((manifest, verified))
 }
 
-/// Lets the staged directory take the place of the store.
+/// Lets the staged directory take the place of the store. Gives where the old one lies then.
 fn switch(
-    parent: &Dir,
-    staged: &str,
-    name: &str,
+    target: &Target,
+    staged: &mut Staged,
     stamp: &str,
-    options: &Options,
+    force: bool,
     op: &Op,
 ) -> Result<Option<PathBuf>, RestoreError> {
+    let Target { parent, name, options } = target;
     let failed = |what: &str, e| RestoreError::Store(failure::at(what, &options.dir, e));
-    let finish = || -> io::Result<()> {
+    let finish = |new: &Dir| {
         parent.sync()?;
-        let new = parent.subdir(name, false).map_err(io::Error::other)?;
         new.remove(UNFINISHED)?;
         new.sync()
     };
     if !parent.has(name) {
-        let moved = parent.exchange(staged, name, Exchange::IntoNothing);
-        moved.and_then(|()| finish()).map_err(|e| failed("put the new state at", e))?;
-        return Ok(None);
+        let moved = parent.exchange(&staged.name, name, Exchange::IntoNothing);
+        moved.map_err(|e| failed("put the new state at", e))?;
+        staged.placed = true;
+        let unsure = |source| RestoreError::Unconfirmed { aside: None, source };
+        return finish(&staged.dir).map(|()| None).map_err(unsure);
     }
-    let old = FileStore::open(Options { create: false, ..options.clone() })?;
+    let old = FileStore::open(options.clone())?;
     let patience = Patience { time: options.lock_timeout, give_up: None, clock: &options.clock };
     let since = rfc3339(op.now.wall);
-    let lock = Lock::take(&old.dir, &patience, &options.command, &since)?;
-    // Left by a restore that was killed after the change: what is moved aside is whole, and kept.
-    old.dir.remove(UNFINISHED).map_err(|e| failed("make ready", e))?;
-    parent.exchange(staged, name, Exchange::Both).map_err(RestoreError::NoExchange)?;
-    finish().map_err(|e| failed("make durable", e))?;
-    options.clock.sleep(GRACE);
-    drop(lock);
-    let mut aside = format!("{name}.before-restore-{stamp}");
-    while parent.has(&aside) {
-        aside.push('x');
+    let _lock = usable(Lock::take(&old.dir, &patience, &options.command, &since))?;
+    let still = usable(Still::begin(&old.dir))?;
+    if !force {
+        check_locks(&old.dir, op)?;
     }
-    parent
-        .rename(staged, parent, &aside)
-        .and_then(|()| parent.sync())
-        .map_err(|e| failed("give the old state a name of its own beside", e))?;
-    Ok(Some(parent.path().join(aside)))
+    if let Some(still) = &still {
+        still.copy_to(&staged.dir)?;
+    }
+    let (n, next_id) = given_out(&old);
+    if n <= BELIEVED && next_id <= BELIEVED {
+        let dir = staged.path();
+        FileStore::open(Options { dir, ..options.clone() })?.begin_above(n, next_id, op)?;
+    }
+    // What an earlier restore left there when it died would tell that the old state is unfinished.
+    old.dir.remove(UNFINISHED).map_err(|e| failed("prepare", e))?;
+    let head = old.dir.subdir(INDEX, true).and_then(|index| index.file(HEAD, Access::Create));
+    if let Some(head) = usable(head.map_err(failure::open))? {
+        head::give_up_place(&head).map_err(|e| failed("mark", e))?;
+    }
+    let made = set_aside(parent, &staged.name, name, stamp);
+    staged.name = made.map_err(|e| failed("make room beside", e))?;
+    parent.sync().map_err(|e| failed("prepare", e))?;
+    parent.exchange(&staged.name, name, Exchange::Both).map_err(RestoreError::NoExchange)?;
+    staged.placed = true;
+    let aside = Some(staged.path());
+    match finish(&staged.dir) {
+        Ok(()) => Ok(aside),
+        Err(source) => Err(RestoreError::Unconfirmed { aside, source }),
+    }
+}
+
+/// What every writer needs and cannot be used by us is not used by any of them: it keeps nobody from
+/// being helped.
+fn usable<T>(made: Result<T>) -> Result<Option<T>> {
+    match made {
+        Ok(made) => Ok(Some(made)),
+        Err(Error::Insecure { .. }) => Ok(None),
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotADirectory => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+/// The number of the last write and the next number for a made id, as far as they can be told; nothing
+/// may be written meanwhile.
+fn given_out(old: &FileStore) -> (u64, u64) {
+    let now = old.stamp();
+    let Ok(logs) = old.logs() else { return (0, 0) };
+    let index = old.dir.subdir(INDEX, false).and_then(|index| index.file(HEAD, Access::Read));
+    if let Ok(file) = index
+        && let Ok(Loaded::Clean(known)) = head::load(&file, now.boot)
+        && head::look(&logs.live).is_ok_and(|seen| known.matches(seen))
+    {
+        return (known.n, known.next_id);
+    }
+    // What is damaged counts as well: a number that was given out stays so.
+    let read = rebuild::run(&logs, now.boot, now, false);
+    read.map_or((0, 0), |read| (read.index.head.n, read.index.head.next_id))
+}
+
+impl FileStore {
+    /// Lets the numbers of this log go on above those that another state gave out, unless they do so
+    /// already. The log itself tells why numbers are missing.
+    fn begin_above(&self, n: u64, next_id: u64, op: &Op) -> Result<()> {
+        let mut session = Session::begin_anyhow(self, op)?;
+        let head = &mut session.index.head;
+        if head.n >= n && head.next_id >= next_id {
+            return Ok(());
+        }
+        let (from, n) = (head.n, n.max(head.n) + 1);
+        head.next_id = head.next_id.max(next_id);
+        let gaps = if n > from + 1 { json!([[from + 1, n - 1]]) } else { json!([]) };
+        let line = Fields::new()
+            .number("n", n)
+            .text("op", "restored")
+            .text("op_id", op.id.as_str())
+            .number("next_id", head.next_id)
+            .text("at", &rfc3339(op.now.wall))
+            .text("by", op.by.as_str())
+            .value("gaps", &gaps)
+            .end(head.last_link);
+        session.note_line(n, &line)?;
+        session.finish()
+    }
 }
 
 /// What becomes of each file.
@@ -250,6 +442,8 @@ fn fates(manifest: &Manifest, dir: &Path) -> Result<BTreeMap<String, Fate>, Rest
     for file in &manifest.files {
         let there = old.as_ref().map_or(Ok(None), |old| open_old(old, &file.path));
         let fate = match there {
+            // Named locks go on where they are.
+            Ok(Some(_)) if file.path.starts_with("locks/") => Fate::Same,
             Ok(None) => Fate::New,
             Ok(Some(mut there)) => match archive::sum(&mut there) {
                 Ok((size, sha256)) if (size, &sha256) == (file.size, &file.sha256) => Fate::Same,

@@ -91,15 +91,16 @@ impl<'a> Session<'a> {
         // A lease must not begin before its agent could have it.
         let now = match lock.waited {
             Some(time) => {
-                if !store.dir.is_in_place() {
-                    let dir = store.dir.path().to_owned();
-                    return Err(Error::Replaced { dir });
-                }
                 store.waited.set(store.waited.get() + time);
                 store.stamp()
             }
             None => op.now,
         };
+        let loaded = head::load(&head_file, now.boot).map_err(failure::index)?;
+        // A restore marks what it puts aside; only where somebody waited may it have been another hand.
+        if (matches!(loaded, Loaded::Moved) || lock.waited.is_some()) && !store.dir.is_in_place() {
+            return Err(Error::Replaced { dir: store.dir.path().to_owned() });
+        }
         let live = match early {
             Some(live) if store.dir.names_file(LIVE, &live) => live,
             // There was none, or a compaction has put another in its place meanwhile.
@@ -107,7 +108,6 @@ impl<'a> Session<'a> {
         };
         store.dir.adopt();
         let overlay = Overlay::new(cells);
-        let loaded = head::load(&head_file, now.boot).map_err(failure::index)?;
         let logs = Logs::new(&store.dir, live, 0);
         let index = Index::new(overlay, Head::new(now.boot));
         let session = Session {

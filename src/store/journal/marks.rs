@@ -39,7 +39,7 @@ impl Journal {
     }
 
     /// Gives at most `most` spans, operations included, behind the marks, and moves those. Fewer than
-    /// `most` were all there are.
+    /// `most` were all there are. Spans that have not ended are passed over: they come at their end.
     pub fn news(&self, marks: &mut Marks, most: usize) -> Result<(Vec<Span>, Read)> {
         let (mut spans, mut read) = (Vec::new(), Read::default());
         let mut known = BTreeMap::new();
@@ -72,7 +72,7 @@ impl Journal {
                     match span {
                         Some(span) => {
                             read.lines += 1;
-                            spans.push(span);
+                            spans.extend(Some(span).filter(|span| !span.open));
                         }
                         None if line.iter().all(u8::is_ascii_whitespace) => {}
                         None => read.bad += 1,
@@ -98,7 +98,7 @@ impl Journal {
 }
 
 /// What a file is known by; nothing while it has no whole line.
-fn key(file: &std::fs::File) -> std::io::Result<Option<String>> {
+pub(super) fn key(file: &std::fs::File) -> std::io::Result<Option<String>> {
     let mut head = [0; super::LONGEST];
     let mut have = 0;
     while have < head.len() {

@@ -5,12 +5,13 @@
 //! is never waited for and never synced: after a power cut some may be missing, and what the store
 //! promises does not rest on them. A file that has grown too large is renamed to
 //! `ops.<time>.jsonl`, where writers that still have it open may add a last line; renamed files are
-//! removed when they are older than they are to be kept.
+//! removed when they are older than they are to be kept; of operations the counts stay.
 
 mod marks;
 mod read;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -22,6 +23,8 @@ use rustix::fs::{FlockOperation, flock};
 pub use marks::Marks;
 pub(super) use marks::name_of;
 pub use read::{Journal, Read};
+pub use totals::Counted;
+pub(super) use totals::{FILE as TOTALS, remove as remove_counted};
 
 use super::fields::Fields;
 use crate::domain::telemetry::Operation;
@@ -110,7 +113,7 @@ fn line_of(op: &Operation) -> Vec<u8> {
     if let Some(parent) = op.parent_span_id {
         line.bytes("parent_span_id", &parent.bytes());
     }
-    line.truth("remote_parent", op.remote_parent).close()
+    line.truth("remote_parent", op.remote_parent).truth("lasting", op.lasting).close()
 }
 
 fn append(
@@ -152,12 +155,19 @@ fn put_aside(dir: &Dir, stream: Stream, file: &File, now: DateTime<Utc>) -> io::
 
 /// Removes former files to which nothing was added for so long.
 fn remove_old(dir: &Dir, stream: Stream, keep: Duration, now: DateTime<Utc>) -> io::Result<()> {
-    for name in dir.names()?.iter().filter(|name| stream.is_former(name)) {
+    let names = dir.names()?;
+    let mut old = Vec::new();
+    for name in names.iter().filter(|name| stream.is_former(name)) {
         let Ok(file) = dir.file(name, Access::Read) else { continue };
         let changed: DateTime<Utc> = file.metadata()?.modified()?.into();
         if (now - changed).to_std().is_ok_and(|age| age > keep) {
-            dir.remove(name)?;
+            old.push(name.as_str());
         }
+    }
+    match stream {
+        // What cannot be counted stays until the next time.
+        Stream::Operations => drop(remove_counted(dir, &old, now)),
+        Stream::Spans => old.into_iter().try_for_each(|name| dir.remove(name))?,
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Reading telemetry: oldest file first, line by line, so that memory does not grow with it.
 
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::Path;
@@ -69,16 +70,32 @@ impl Journal {
         })
     }
 
-    /// Shows every span that ended at or after `since`, operations included: those first.
+    /// Shows every span that ended at or after `since`, operations included: those first, and last the
+    /// spans of which only the beginning was noted, if that was at or after `since`.
     pub fn spans(&self, since: Option<DateTime<Utc>>, see: &mut dyn FnMut(Span)) -> Result<Read> {
         let mut show = |span: Span| {
             if since.is_none_or(|since| span.end() >= since) {
                 see(span);
             }
         };
-        let operations =
-            self.each(Stream::Operations, since, &mut |op: Operation| show(op.span()))?;
-        let spans = self.each(Stream::Spans, since, &mut show)?;
+        let (mut ended, mut begun) = (HashSet::new(), BTreeMap::new());
+        let operations = self.each(Stream::Operations, since, &mut |op: Operation| {
+            // No other operation notes its beginning.
+            if !op.answers_at_once() {
+                ended.insert((op.trace_id, op.span_id));
+            }
+            show(op.span());
+        })?;
+        let spans = self.each(Stream::Spans, since, &mut |span: Span| {
+            let id = (span.trace_id, span.span_id);
+            if !span.open {
+                begun.remove(&id);
+                show(span);
+            } else if !ended.contains(&id) {
+                begun.insert(id, span);
+            }
+        })?;
+        begun.into_values().for_each(show);
         Ok(Read { lines: operations.lines + spans.lines, bad: operations.bad + spans.bad })
     }
 
@@ -113,25 +130,35 @@ impl Journal {
             if since.is_some_and(|since| DateTime::<Utc>::from(changed) + slack < since) {
                 continue;
             }
-            let mut lines = BufReader::with_capacity(1 << 16, file);
-            let mut line = Vec::new();
-            loop {
-                line.clear();
-                let got = lines.by_ref().take(LONGEST).read_until(b'\n', &mut line);
-                if got.map_err(|source| failure::read(&path, source))? == 0 {
-                    break;
-                }
-                match serde_json::from_slice(&line) {
-                    Ok(value) => {
-                        read.lines += 1;
-                        see(value);
-                    }
-                    Err(_) if line.iter().all(u8::is_ascii_whitespace) => {}
-                    Err(_) => read.bad += 1,
-                }
-            }
+            lines(file, &path, &mut read, see)?;
         }
         Ok(read)
+    }
+}
+
+/// Shows every line of a file that can be read.
+pub(super) fn lines<T: DeserializeOwned>(
+    file: File,
+    path: &Path,
+    read: &mut Read,
+    see: &mut dyn FnMut(T),
+) -> Result<()> {
+    let mut lines = BufReader::with_capacity(1 << 16, file);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let got = lines.by_ref().take(LONGEST).read_until(b'\n', &mut line);
+        if got.map_err(|source| failure::read(path, source))? == 0 {
+            return Ok(());
+        }
+        match serde_json::from_slice(&line) {
+            Ok(value) => {
+                read.lines += 1;
+                see(value);
+            }
+            Err(_) if line.iter().all(u8::is_ascii_whitespace) => {}
+            Err(_) => read.bad += 1,
+        }
     }
 }
 

@@ -12,9 +12,9 @@ use self::report::{
     ANSWERED, CACHED, ClaudeReport, Crowd, EMPTY, KINDS, OPEN, P_ANSWERED, P_CACHED, P_OPEN, Taken,
     calls, figures, targets,
 };
-use super::compare::compare;
+use super::args::{Judging, scratch};
 use super::latency::Latency;
-use super::report::Machine;
+use super::report::{Machine, cores};
 use super::server::Server;
 use super::stage::{Stage, answer, failed};
 use super::stats::tenth;
@@ -25,7 +25,7 @@ use crate::domain::time::parse_duration;
 use crate::error::{Error, Kind, Result};
 use crate::output::Shape;
 use crate::sys::measure::{Program, load, run};
-use crate::sys::{Clock, Env, RandomIds, Scratch};
+use crate::sys::{Clock, Env, RandomIds};
 
 /// Measure what our part of a call to Claude costs
 ///
@@ -57,21 +57,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = parse_duration)]
     service_time: Duration,
 
-    /// Exit with 10 if a target is missed
-    #[arg(long)]
-    check: bool,
-
-    /// Write the figures to a file
-    #[arg(long, value_name = "FILE")]
-    save: Option<PathBuf>,
-
-    /// Compare with figures that were saved, and exit with 10 if one has become worse
-    #[arg(long, value_name = "FILE")]
-    baseline: Option<PathBuf>,
-
-    /// How much a figure must differ from the baseline to count: 0.1 is a tenth
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1, requires = "baseline")]
-    tolerance: f64,
+    #[command(flatten)]
+    judging: Judging,
 }
 
 /// Rounds before the first one that counts.
@@ -92,12 +79,10 @@ impl Verb for Args {
             "{} at once, {} ms of service, {} cores",
             self.parallel,
             self.service_time.as_millis(),
-            std::thread::available_parallelism().map_or(1, usize::from),
+            cores(),
         );
-        let baseline = self.baseline.as_deref();
-        let before = baseline.map(|file| super::saved_figures(file, &conditions)).transpose()?;
-        let scratch =
-            Scratch::new(None, "coord-bench", &cx.env, cx.ids.as_ref()).map_err(failed)?;
+        let before = self.judging.before::<ClaudeReport>(&conditions)?;
+        let scratch = scratch(None, cx)?;
         let exe = std::env::current_exe().map_err(failed)?;
         let bench = Bench::prepare(cx, &exe, scratch.path(), self.parallel, self.service_time)?;
         let (taken, requests_seen) = bench.rounds(cx, self.rounds)?;
@@ -120,15 +105,11 @@ impl Verb for Args {
             requests_expected,
             requests_seen,
             targets,
-            compared: before.map_or_else(Vec::new, |b| compare(&b, &figures, self.tolerance)),
+            compared: self.judging.compare(before.as_ref(), &figures),
             figures,
         };
-        if let Some(file) = &self.save {
-            super::save(file, &report)?;
-        }
-        cx.ui.emit(&report)?;
-        super::differences(&report.compared)?;
-        super::verdict(&report.targets, &[], self.check)
+        self.judging.show(cx, &report)?;
+        self.judging.judge(&report.compared, &[], &report.targets)
     }
 }
 

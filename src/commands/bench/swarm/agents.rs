@@ -33,6 +33,14 @@ pub(super) enum Manner {
     FlatOut,
 }
 
+/// How long operations took, for all agents together: a histogram takes some 100 KiB, and a thousand
+/// agents with several each would be the largest process of the run.
+#[derive(Debug, Default)]
+struct Times {
+    latency: BTreeMap<&'static str, Latency>,
+    claims: Vec<Latency>,
+}
+
 /// What the agents did.
 #[derive(Debug, Default)]
 pub(super) struct Done {
@@ -56,13 +64,6 @@ pub(super) struct Done {
 
 impl Done {
     fn extend(&mut self, other: Self) {
-        for (name, latency) in &other.latency {
-            self.latency.entry(name).or_default().merge(latency);
-        }
-        self.claims.resize_with(self.claims.len().max(other.claims.len()), Latency::default);
-        for (own, other) in self.claims.iter_mut().zip(&other.claims) {
-            own.merge(other);
-        }
         self.ends.extend(other.ends);
         self.gave_up = self.gave_up.take().or(other.gave_up);
         self.receipts.extend(other.receipts);
@@ -97,6 +98,7 @@ pub(super) fn work(
 ) -> Result<Done> {
     let (cycles, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let all: Mutex<(Done, Option<Error>)> = Mutex::default();
+    let times: Mutex<Times> = Mutex::default();
     let start = clock.monotonic();
     let mut stopped = Ok(());
     std::thread::scope(|scope| -> Result<()> {
@@ -108,6 +110,7 @@ pub(super) fn work(
                 clock,
                 start,
                 cycles: &cycles,
+                times: &times,
                 stop: &stop,
                 in_a_row: 0,
                 done: Done::default(),
@@ -142,6 +145,8 @@ pub(super) fn work(
     if let Some(error) = error {
         return Err(error);
     }
+    Times { latency: done.latency, claims: done.claims } =
+        times.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.ends.sort_unstable();
     done.time = clock.monotonic().saturating_sub(start);
     Ok(done)
@@ -164,6 +169,7 @@ struct Agent<'a> {
     clock: &'a dyn Clock,
     start: Duration,
     cycles: &'a AtomicU64,
+    times: &'a Mutex<Times>,
     stop: &'a AtomicBool,
     in_a_row: u32,
     done: Done,
@@ -184,6 +190,10 @@ impl Agent<'_> {
             Manner::FlatOut => self.flat_out(),
         };
         (self.done, result)
+    }
+
+    fn with_times(&self, note: impl FnOnce(&mut Times)) {
+        note(&mut self.times.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn now(&self) -> Duration {
@@ -211,18 +221,20 @@ impl Agent<'_> {
         time: Duration,
         work: Duration,
     ) -> Result<()> {
-        self.done.claims.resize_with(SLICES, Latency::default);
         let mut due = first;
         while due < time && !self.stopped() {
             self.sleep_until(due);
             // From when it was due: if the machine pauses, everybody who had to wait says so.
             let claimed = self.operation("claim", due, &["claim"])?;
             let slice = due.as_nanos() * SLICES as u128 / time.as_nanos().max(1);
-            if let Some(slice) =
-                usize::try_from(slice).ok().and_then(|at| self.done.claims.get_mut(at))
-            {
-                slice.record(self.clock.monotonic().saturating_sub(self.start + due));
-            }
+            let took = self.clock.monotonic().saturating_sub(self.start + due);
+            self.with_times(|times| {
+                times.claims.resize_with(SLICES, Latency::default);
+                let at = usize::try_from(slice).ok();
+                if let Some(slice) = at.and_then(|at| times.claims.get_mut(at)) {
+                    slice.record(took);
+                }
+            });
             due += every;
             let Ok(claimed) = claimed else { continue };
             let at = self.keep(&claimed);
@@ -294,7 +306,7 @@ impl Agent<'_> {
         let ran = run(&program, self.clock).map_err(failed)?;
         if ran.code == Some(0) {
             let took = self.now().saturating_sub(since);
-            self.done.latency.entry(name).or_default().record(took);
+            self.with_times(|times| times.latency.entry(name).or_default().record(took));
             self.in_a_row = 0;
             let mut answer: Value = serde_json::from_str(&ran.answer).map_err(failed)?;
             return Ok(Ok(answer["data"].take()));

@@ -16,8 +16,8 @@ use self::agents::{Done, Manner, work};
 use self::figures::{figures, phase, targets};
 use self::receipts::{Checked, Trail, Written, check};
 use self::report::{Failed, Memory, Phase, SwarmReport};
-use super::compare::compare;
-use super::report::Machine;
+use super::args::{Judging, Place};
+use super::report::{Machine, cores};
 use super::stage::{Coord, answer, failed, op, open};
 use super::yardstick::Yardstick;
 use crate::commands::{Context, Verb};
@@ -26,7 +26,6 @@ use crate::domain::work::{Query, Sort};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Shape, plural};
 use crate::store::Store as _;
-use crate::sys::Scratch;
 use crate::sys::measure::{Spent, load, own_peak, peak_memory, run, settle, spent};
 use crate::sys::signal::{Signals, Stop};
 
@@ -74,29 +73,11 @@ pub(crate) struct Args {
     #[arg(long = "for", value_name = "TIME", default_value = "20s", value_parser = parse_duration)]
     time: Duration,
 
-    /// Measure in this directory instead of the one for temporary files
-    #[arg(long = "in", value_name = "DIR")]
-    place: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
 
-    /// Leave the measured store where it is
-    #[arg(long)]
-    keep: bool,
-
-    /// Exit with 10 if a target is missed
-    #[arg(long)]
-    check: bool,
-
-    /// Write the figures to a file
-    #[arg(long, value_name = "FILE")]
-    save: Option<PathBuf>,
-
-    /// Compare with figures that were saved, and exit with 10 if one has become worse
-    #[arg(long, value_name = "FILE")]
-    baseline: Option<PathBuf>,
-
-    /// How much a figure must differ from the baseline to count: 0.1 is a tenth
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1, requires = "baseline")]
-    tolerance: f64,
+    #[command(flatten)]
+    judging: Judging,
 }
 
 /// Parts of a phase, each of which gives a value to compare.
@@ -125,17 +106,11 @@ impl Verb for Args {
             whole_ms(self.work),
             whole_ms(self.pace),
             self.time.as_secs_f64(),
-            std::thread::available_parallelism().map_or(1, usize::from),
+            cores(),
         );
-        let baseline = self.baseline.as_deref();
-        let before = baseline.map(|file| super::saved_figures(file, &conditions)).transpose()?;
+        let before = self.judging.before::<SwarmReport>(&conditions)?;
         let signals = Signals::catch().map_err(failed)?;
-        let mut scratch =
-            Scratch::new(self.place.as_deref(), "coord-bench", &cx.env, cx.ids.as_ref())
-                .map_err(failed)?;
-        if self.keep {
-            scratch.keep();
-        }
+        let scratch = self.place.scratch(cx)?;
         let exe = std::env::current_exe().map_err(failed)?;
         let bench = Bench {
             coord: Coord::new(&exe, &scratch.path().join("store")).spoilt(&cx.env),
@@ -186,15 +161,12 @@ impl Verb for Args {
             memory,
             verified,
             errors,
-            compared: before.map_or_else(Vec::new, |b| compare(&b, &figures, self.tolerance)),
+            compared: self.judging.compare(before.as_ref(), &figures),
             figures,
             check,
-            kept_in: self.keep.then(|| scratch.path().display().to_string()),
+            kept_in: self.place.kept_in(&scratch),
         };
-        if let Some(file) = &self.save {
-            super::save(file, &report)?;
-        }
-        cx.ui.emit(&report)?;
+        self.judging.show(cx, &report)?;
         let wrong = report.check.lost + report.check.doubled;
         if wrong > 0 || !report.verified {
             let message = match wrong {
@@ -204,8 +176,7 @@ impl Verb for Args {
             return Err(Error::new(Kind::Problems, message)
                 .hint("measure again with `--keep`, and please report it with the store"));
         }
-        super::differences(&report.compared)?;
-        super::verdict(&report.targets, &[], self.check)
+        self.judging.judge(&report.compared, &[], &report.targets)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Traces: every span that names a parent must find it.
 //!
 //! A span is written when it ends, so a parent stands behind its children and is missing as long as it
-//! runs, or for ever if it was killed: what ended within the last day is noted only. A parent that
-//! another program recorded is not looked for.
+//! runs, or for ever if it was killed, unless it noted its beginning, as a worker does: what ended within
+//! the last day is noted only. A parent that another program recorded is not looked for.
 
 use std::collections::{BTreeMap, HashSet};
 
