@@ -72,6 +72,8 @@ pub(crate) struct Context {
     /// Where flags stand only before the other words, what they stand behind.
     pub(crate) flags_behind: Option<&'static str>,
     last_op: RefCell<Option<Op>>,
+    /// What to do instead of repeating a change that no operation id protects.
+    changed: Option<&'static str>,
     /// When the program began, on both clocks.
     pub(super) started: (DateTime<Utc>, Duration),
     pub(super) step: Option<Step>,
@@ -115,6 +117,7 @@ impl Context {
             next_op: None,
             flags_behind: None,
             last_op,
+            changed: None,
             started,
             step: None,
             about: None,
@@ -261,6 +264,25 @@ impl Context {
         })
     }
 
+    /// The same, also if the settings cannot be read: for what mends them.
+    pub(crate) fn options_anyhow(&mut self, create: bool) -> Result<Options> {
+        let error = match self.options(create) {
+            Err(error) if error.kind() == Kind::Config && self.settings.is_none() => error,
+            other => return other,
+        };
+        let dir = self.place()?.dir;
+        self.ui.warning(&format!("going on without settings: {error}"));
+        Ok(Options {
+            dir,
+            create,
+            trust_dir: self.flags.trust_dir,
+            lock_timeout: self.flags.lock_timeout.unwrap_or(Duration::from_secs(10)),
+            sync: true,
+            command: self.command.clone(),
+            clock: Arc::clone(&self.clock),
+        })
+    }
+
     /// Who acts, when, and under which operation id.
     pub(crate) fn op(&self, by: Option<&AgentId>) -> Result<Op> {
         let by = self.agent(by)?;
@@ -273,14 +295,33 @@ impl Context {
         Ok(op)
     }
 
+    /// Notes that a change was made that repeating the command would make again; `instead` says what to
+    /// do if the answer is lost.
+    pub(crate) const fn changed(&mut self, instead: &'static str) {
+        self.changed = Some(instead);
+    }
+
     /// An answer that cannot be written after a change is more than a failed write: the change was
     /// made, and its answer can be had again.
     pub(crate) fn after_a_change(&self, error: Error) -> Error {
         let op = self.last_op.borrow();
+        let told = || {
+            let what = "the change was made, but its answer could not be written";
+            Error::new(Kind::Unknown, what)
+        };
+        if let Some(instead) = self.changed
+            && error.is_lost_answer()
+            && !error.is_broken_pipe()
+        {
+            return told().caused_by(error).hint(instead);
+        }
         match op.as_ref() {
             // These have an operation as well, but change nothing that would be asked for again.
             Some(_)
-                if matches!(self.command.as_str(), "verify" | "lock list" | "backup verify") =>
+                if matches!(
+                    self.command.as_str(),
+                    "verify" | "lock list" | "backup verify" | "restore" | "cleanup"
+                ) =>
             {
                 error
             }
@@ -292,11 +333,7 @@ impl Context {
                 let retry = format!(
                     "`{flag}` with the same command gives the answer again and changes nothing"
                 );
-                let told = Error::new(
-                    Kind::Unknown,
-                    "the change was made, but its answer could not be written",
-                );
-                told.caused_by(error).hint(retry)
+                told().caused_by(error).hint(retry)
             }
             _ => error,
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::backup::{open, refused};
+use super::backup::{open, refused, size};
 use super::{By, Context, Verb, from_store};
 use crate::domain::name::AgentId;
 use crate::error::{Error, Kind, Result};
@@ -131,7 +131,7 @@ pub(super) struct Asked {
 /// Restores, or says what that would do.
 pub(super) fn put(cx: &mut Context, asked: &Asked) -> Result<Restored> {
     let (path, file) = open(cx, &asked.archive)?;
-    let options = cx.options(true)?;
+    let options = cx.options_anyhow(true)?;
     let dir = options.dir.clone();
     let restored = if asked.dry_run {
         restore::plan(&file, &dir)
@@ -150,6 +150,11 @@ pub(super) fn put(cx: &mut Context, asked: &Asked) -> Result<Restored> {
         restore::restore(&file, &options, (&names.0, &names.1), asked.force, &op)
     };
     let restored = restored.map_err(|error| explain(&path, error))?;
+    if !asked.dry_run {
+        cx.changed(
+            "do not restore again; `coord verify` and `coord work list` show what is there now",
+        );
+    }
     let problems: Vec<String> =
         restored.verified.iter().flat_map(|v| &v.problems).map(ToString::to_string).collect();
     let with = |fate| files(&restored.files, fate);
@@ -189,6 +194,10 @@ pub(super) fn explain(path: &Path, error: RestoreError) -> Error {
             let what = format!("`{}` is no state directory: {why}", path.display());
             Error::new(Kind::User, what)
                 .hint("nothing was changed; `--dir` names the directory of the state itself")
+        }
+        RestoreError::NoRoom { need, free } => {
+            let what = format!("the backup takes {}, and {} are free", size(need), size(free));
+            Error::new(Kind::External, what).hint("nothing was changed; make room and try again")
         }
         RestoreError::Held(held) => {
             let names: Vec<_> =

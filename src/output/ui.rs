@@ -149,6 +149,12 @@ impl Ui {
         self.attended && self.screen.width.is_some()
     }
 
+    /// Whether the answer goes to a terminal.
+    #[must_use]
+    pub const fn is_watched(&self) -> bool {
+        self.screen.width.is_some()
+    }
+
     /// Writes a command's answer and makes sure that it has left the process.
     pub fn emit<V: View>(&mut self, view: &V) -> io::Result<()> {
         match self.format {

@@ -5,13 +5,14 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::fs::Dir;
-use super::{Env, Ids};
+use super::{Env, Ids, Sweep};
 
 /// A private directory for files of no lasting worth.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
     kept: bool,
+    swept: Option<Sweep>,
     /// Held as long as somebody works in it: what is not was left by a killed process.
     _held: Option<Dir>,
 }
@@ -24,7 +25,7 @@ impl Scratch {
         // Not recursive: a directory that is there already would be somebody else's.
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;
         let held = Dir::observe(&path).ok().filter(|dir| dir.hold().is_ok());
-        Ok(Self { path: path.canonicalize()?, kept: false, _held: held })
+        Ok(Self { path: path.canonicalize()?, kept: false, swept: None, _held: held })
     }
 
     /// Where the environment wants temporary files.
@@ -39,9 +40,17 @@ impl Scratch {
         &self.path
     }
 
+    /// Lets it go as well when a signal ends the process.
+    pub fn swept(mut self) -> io::Result<Self> {
+        if !self.kept {
+            self.swept = Some(Sweep::over(&self.path)?);
+        }
+        Ok(self)
+    }
+
     /// Leaves it where it is.
     pub fn keep(&mut self) {
-        self.kept = true;
+        (self.kept, self.swept) = (true, None);
     }
 }
 

@@ -99,16 +99,15 @@ fn wrong_uses_say_what_to_do() {
     env.coord("backup --to /proc/nowhere").fails(5, "`--to DIR`");
     TestEnv::bare().coord("backup --dir nowhere").fails(1, "no store at");
     let out = env.shell("$COORD backup --to safe > /dev/full");
-    assert_eq!(out.code(), 5, "{out}");
+    assert_eq!(out.code(), 9, "{out}");
+    assert!(out.err().contains("`coord backup list`") && !out.err().contains("--op-id"), "{out}");
     // A full disk leaves nothing behind.
-    let out = env.shell("ulimit -f 1; trap '' XFSZ; head -c 400000 /dev/urandom | base64 -w 4000 | while read -r line; do $COORD add -q \"${line:0:100}\" --description \"$line\"; done; true");
+    let out = env.shell("head -c 30000 /dev/urandom | base64 -w 4000 | while read -r line; do $COORD add -q \"${line:0:100}\" --description \"$line\"; done; true");
     assert_eq!(out.code(), 0, "{out}");
     std::fs::create_dir_all(env.root().join("little")).unwrap();
     let out = env.shell("trap '' XFSZ; ulimit -f 1; $COORD backup --to little");
-    if out.code() != 0 {
-        assert_eq!(out.code(), 5, "{out}");
-        assert!(names(&env.root().join("little")).is_empty(), "{out}");
-    }
+    assert_eq!(out.code(), 5, "{out}");
+    assert!(names(&env.root().join("little")).is_empty(), "{out}");
     // A project's own configuration does not say where things are written.
     env.write(".coord/config.toml", "[backup]\ndir = \"/tmp\"\n");
     let out = env.coord("backup -q");
@@ -292,4 +291,117 @@ fn a_worker_ends_when_another_state_takes_the_place_of_its_own() {
     let ended = worker.wait().unwrap();
     assert_eq!(ended.code(), Some(4), "it goes on in the state that was put aside");
     assert_eq!(env.json("work list --all")["items"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_lost_answer_is_no_reason_to_do_it_again() {
+    let env = scene();
+    let archive = saved(&env, "--to safe");
+    let archive = archive.display();
+    env.add("After");
+    env.coord("backup -q --to safe").done();
+    let lost = |line: &str, hint: &str| {
+        let out = env.shell(&format!("$COORD {line} > /dev/full"));
+        assert_eq!(out.code(), 9, "{line}: {out}");
+        assert!(out.err().contains(hint) && !out.err().contains("gives the answer again"), "{out}");
+    };
+    lost(&format!("restore {archive} --yes --op-id op-abc"), "do not restore again");
+    lost("backup prune --from safe --keep 1 --yes", "`coord backup list`");
+    assert_eq!(names(&env.root().join("safe")).len(), 1);
+    // Where nothing was changed it is a failed write and no more.
+    for line in
+        ["cleanup --dry-run", "restore safe/* --dry-run", "backup prune --from safe --keep 1 --yes"]
+    {
+        let out = env.shell(&format!("$COORD {line} > /dev/full"));
+        assert_eq!(out.code(), 5, "{line}: {out}");
+    }
+}
+
+#[test]
+fn pruning_keeps_one_that_can_be_restored_and_goes_by_writes() {
+    let env = scene();
+    let mut made = Vec::new();
+    for n in 0..3 {
+        env.add(&format!("item-{n}"));
+        made.push(saved(&env, "--to safe"));
+    }
+    let whole = std::fs::read(&made[2]).unwrap();
+    std::fs::write(&made[2], &whole[..whole.len() / 2]).unwrap();
+    let data = checked(&env.coord("backup prune --from safe --keep 1 --yes --json"), 0);
+    let path = |at: usize| made[at].to_str().unwrap();
+    assert_eq!(data["removed"][0]["path"], path(0), "{data}");
+    assert_eq!(data["removed"].as_array().map(Vec::len), Some(1), "the good one stays");
+    assert!(data["left_alone"][0].as_str().is_some_and(|name| path(2).ends_with(name)), "{data}");
+    env.coord(&format!("backup verify {}", path(1))).done();
+    // The only good one gone, nothing else goes.
+    let second = std::fs::read(&made[1]).unwrap();
+    std::fs::write(&made[1], &second[..second.len() / 2]).unwrap();
+    env.coord("backup prune --from safe --keep 1 --yes").done();
+    assert_eq!(names(&env.root().join("safe")).len(), 2);
+    std::fs::write(&made[1], &second).unwrap();
+    std::fs::remove_file(&made[2]).unwrap();
+    // One that was made while the clock was ahead does not stay for ever.
+    env.add("Later");
+    let later = saved(&env, "--to safe");
+    let ahead = r#"zstd -dc "$A" | LC_ALL=C sed '0,/"at":"20/s//"at":"30/' | zstd -q > safe/coord-30000101T000000Z-n1.tar.zst && rm "$A""#;
+    env.shell(&format!("A={}; {ahead}", later.display())).done();
+    env.add("Last");
+    let last = saved(&env, "--to safe");
+    let told = checked(&env.coord("backup list --from safe --json"), 0);
+    assert_eq!(told["backups"][0]["path"], last.to_str().unwrap());
+    assert!(told["backups"][1]["at"].as_str().is_some_and(|at| at.starts_with("30")), "{told}");
+    env.coord("backup prune --from safe --keep 1 --yes").done();
+    assert_eq!(names(&env.root().join("safe")), [last.file_name().unwrap().to_str().unwrap()]);
+}
+
+#[test]
+fn what_a_restore_would_mend_does_not_stand_in_its_way() {
+    let env = scene();
+    let archive = saved(&env, "--to safe");
+    env.write(
+        ".coord/config.toml",
+        "[work
+",
+    );
+    env.coord("status").fails(3, "config.toml");
+    let out = env.coord(&format!("restore {} --yes", archive.display()));
+    assert_eq!(out.code(), 0, "{out}");
+    assert!(out.err().contains("going on without settings"), "{out}");
+    env.coord("status").done();
+}
+
+#[test]
+fn a_quiet_path_is_that_of_the_file_whatever_its_name() {
+    let env = scene();
+    let out = env.shell(r#"A=$($COORD backup -q --to $'t	ab and blank') && ls "$A" && $COORD backup verify "$A" && A=$($COORD backup list -q --from $'t	ab and blank') && ls "$A""#);
+    assert_eq!(out.code(), 0, "{out}");
+}
+
+#[test]
+fn a_signal_leaves_nothing_on_the_way() {
+    let env = scene();
+    let archive = saved(&env, "--to safe");
+    let archive = archive.display();
+    std::fs::create_dir(env.root().join("scratch")).unwrap();
+    let before = names(&env.root());
+    for line in [
+        format!("restore {archive} --yes"),
+        format!("backup verify {archive}"),
+        "backup --to safe".to_owned(),
+    ] {
+        let out = env.shell(&format!(
+            "export TMPDIR=$PWD/scratch; strace -f -qq -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=2500000 timeout -s TERM 1.5 $COORD {line}"
+        ));
+        assert_eq!(out.code(), 124, "{line}: {out}");
+        assert_eq!(names(&env.root()), before, "{line}");
+        assert_eq!(names(&env.root().join("safe")).len(), 1, "{line}");
+        assert!(names(&env.root().join("scratch")).is_empty(), "{line}");
+    }
+    for line in ["demo", "bench cold --rounds 500", "bench store --rounds 500"] {
+        let out =
+            env.shell(&format!("export TMPDIR=$PWD/scratch; timeout -s TERM 1 $COORD {line}"));
+        assert_eq!(out.code(), 124, "{line}: {out}");
+        assert!(names(&env.root().join("scratch")).is_empty(), "{line}");
+    }
+    assert_eq!(env.json("verify")["sound"], true);
 }

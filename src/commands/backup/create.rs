@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{BEGINNING, ENDING, place, refused, size};
+use super::{BEGINNING, ENDING, place, refused, size, tell_path};
 use crate::commands::{Context, Verb};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Screen, Shape, View, line, plural};
 use crate::store::archive::{self, Manifest};
 use crate::store::files::FileStore;
+use crate::sys::Sweep;
 use crate::sys::fs::{Access, Dir, Exchange};
 
 /// Save the store as it is now, while others go on writing
@@ -30,7 +31,7 @@ use crate::sys::fs::{Access, Dir, Exchange};
 Examples:
   coord backup                         To the usual place
   coord backup --to /mnt/safe          To another disk, which is better
-  coord backup -q | xargs coord backup verify")]
+  coord backup verify \"$(coord backup -q)\"")]
 pub(crate) struct Args {
     /// The directory it goes to [default: backup.dir]
     #[arg(long, value_name = "DIR")]
@@ -56,6 +57,10 @@ pub(crate) struct Made {
     content_bytes: u64,
     /// What lies in the state directory and was left out because nobody knows it.
     left_out: Vec<String>,
+    #[serde(skip)]
+    raw: PathBuf,
+    #[serde(skip)]
+    watched: bool,
 }
 
 impl View for Made {
@@ -72,7 +77,7 @@ impl View for Made {
     }
 
     fn quiet(&self, out: &mut dyn io::Write) -> io::Result<()> {
-        writeln!(out, "{}", line(&self.path))
+        tell_path(out, &self.raw, self.watched)
     }
 }
 
@@ -101,6 +106,7 @@ pub(crate) fn take(cx: &mut Context, to: Option<&Path>) -> Result<Made> {
     }
     let dir = Dir::observe(&target).map_err(|e| failed(e.into()))?;
     let temp = format!(".{BEGINNING}{}.tmp", cx.ids.hex());
+    let _swept = Sweep::over(&target.join(&temp)).map_err(|e| failed(e.into()))?;
     let written = write(&dir, &temp, &picture);
     let name = match written.and_then(|()| Ok(named(&dir, &temp, &picture.manifest)?)) {
         Ok(name) => name,
@@ -115,6 +121,7 @@ pub(crate) fn take(cx: &mut Context, to: Option<&Path>) -> Result<Made> {
     let path = target.join(name);
     let bytes = path.metadata().map_err(|e| failed(e.into()))?.len();
     let manifest = picture.manifest;
+    cx.changed("the backup was made; `coord backup list` shows it");
     Ok(Made {
         path: path.to_string_lossy().into_owned(),
         bytes,
@@ -125,6 +132,8 @@ pub(crate) fn take(cx: &mut Context, to: Option<&Path>) -> Result<Made> {
         head: manifest.head,
         items: manifest.items,
         left_out: picture.left_out,
+        raw: path,
+        watched: cx.ui.is_watched(),
     })
 }
 

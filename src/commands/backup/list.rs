@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{all, file_name, own, place, size};
+use super::{all, file_name, own, place, size, tell_path};
 use crate::commands::{Context, Verb};
 use crate::error::Result;
 use crate::output::{Column, Screen, Shape, Table, View, line};
@@ -29,10 +29,14 @@ struct List {
     /// Where was looked.
     dir: String,
     backups: Vec<Row>,
+    #[serde(skip)]
+    watched: bool,
 }
 
 #[derive(JsonSchema, Serialize)]
 struct Row {
+    #[serde(skip)]
+    raw: PathBuf,
     path: String,
     name: String,
     bytes: u64,
@@ -83,7 +87,7 @@ impl View for List {
 
     fn quiet(&self, out: &mut dyn io::Write) -> io::Result<()> {
         let mut good = self.backups.iter().filter(|row| row.problem.is_none() && row.own);
-        good.try_for_each(|row| writeln!(out, "{}", line(&row.path)))
+        good.try_for_each(|row| tell_path(out, &row.raw, self.watched))
     }
 
     fn rows(&self) -> Option<Vec<serde_json::Value>> {
@@ -96,7 +100,7 @@ impl Verb for Args {
 
     fn run(self, cx: &mut Context) -> Result<()> {
         let (dir, ours) = (place(cx, self.from.as_deref())?, own(cx)?);
-        let rows = all(&dir)?.into_iter().map(|found| {
+        let rows = all(&dir, &ours)?.into_iter().map(|found| {
             let (about, problem) = match found.about {
                 Ok(about) => (Some(about), None),
                 Err(error) => (None, Some(error.to_string())),
@@ -112,9 +116,11 @@ impl Verb for Args {
                 at: about.as_ref().map(|m| m.at.clone()),
                 store: about.map(|m| m.dir),
                 problem,
+                raw: found.path,
             }
         });
-        let list = List { backups: rows.collect(), dir: dir.to_string_lossy().into_owned() };
+        let (backups, watched) = (rows.collect(), cx.ui.is_watched());
+        let list = List { backups, dir: dir.to_string_lossy().into_owned(), watched };
         cx.ui.emit(&list)?;
         Ok(())
     }

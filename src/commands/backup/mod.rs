@@ -102,8 +102,9 @@ pub(super) struct Found {
     pub(super) about: std::result::Result<Manifest, ArchiveError>,
 }
 
-/// The backups in a directory, the newest first; those that cannot be read last.
-pub(super) fn all(dir: &Path) -> Result<Vec<Found>> {
+/// The backups in a directory: first those of the store `ours`, whose writes are counted through whatever
+/// its clock did, then those of others, each the newest first; those that cannot be read last.
+pub(super) fn all(dir: &Path, ours: &str) -> Result<Vec<Found>> {
     let failed =
         |e| Error::new(Kind::External, format!("cannot read `{}`", dir.display())).caused_by(e);
     let entries = match std::fs::read_dir(dir) {
@@ -127,7 +128,11 @@ pub(super) fn all(dir: &Path) -> Result<Vec<Found>> {
         list.push(Found { path, bytes, about });
     }
     list.sort_by(|a, b| {
-        let key = |found: &Found| found.about.as_ref().ok().map(|m| (m.at.clone(), m.n));
+        let key = |found: &Found| {
+            let about = found.about.as_ref().ok()?;
+            let own = about.dir == ours;
+            Some((own, if own { about.n } else { 0 }, about.at.clone(), about.n))
+        };
         key(b).cmp(&key(a)).then_with(|| b.path.cmp(&a.path))
     });
     Ok(list)
@@ -155,6 +160,15 @@ pub(super) fn refused(path: &Path, error: ArchiveError) -> Error {
             Error::new(Kind::Problems, message).hint("nothing was changed")
         }
     }
+}
+
+/// Writes a path for `--quiet`: byte for byte for a program, harmless for a terminal.
+fn tell_path(out: &mut dyn std::io::Write, path: &Path, watched: bool) -> std::io::Result<()> {
+    if watched {
+        return writeln!(out, "{}", crate::output::line(&path.to_string_lossy()));
+    }
+    out.write_all(path.as_os_str().as_encoded_bytes())?;
+    out.write_all(b"\n")
 }
 
 /// A size for people.

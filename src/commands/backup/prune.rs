@@ -13,12 +13,15 @@ use crate::domain::time::{parse_duration, parse_rfc3339};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Screen, Shape, View, line, plural};
 use crate::settings::keys;
+use crate::store::archive;
+use crate::sys::tree::open_plain;
 
 /// Remove old backups of this store
 ///
 /// Those beyond the newest `--keep`, or older than `--older-than`; with both, only those that are beyond
 /// the newest and older. The newest one always stays, and so does what cannot be read or was made from
-/// another store.
+/// another store. It is read to its end before anything goes: one that is damaged counts for nothing, and
+/// without a good one nothing goes.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -97,8 +100,9 @@ impl Verb for Args {
             let question = format!("Remove {} of {}?", plural(count, "backup"), size(bytes));
             crate::commands::agreed(cx, &question)?;
         }
-        if !self.dry_run {
+        if !self.dry_run && count > 0 {
             chosen.go.iter().try_for_each(Gone::remove)?;
+            cx.changed("what could go is gone; `coord backup list` shows what is left");
         }
         cx.ui.emit(&Pruned {
             dry_run: self.dry_run,
@@ -147,9 +151,12 @@ pub(crate) struct Chosen {
 pub(crate) fn choose(cx: &mut Context, from: Option<&Path>, rule: Rule) -> Result<Chosen> {
     let (dir, ours, now) = (place(cx, from)?, own(cx)?, cx.clock.wall());
     let (mut mine, mut left_alone) = (Vec::new(), Vec::new());
-    for found in all(&dir)? {
+    for found in all(&dir, &ours)? {
         match found.about {
-            Ok(about) if about.dir == ours => mine.push((found.path, found.bytes, about.at)),
+            // The newest one that stays must be one that can be restored.
+            Ok(about) if about.dir == ours && (!mine.is_empty() || is_whole(&found.path)) => {
+                mine.push((found.path, found.bytes, about.at));
+            }
             _ => left_alone.push(file_name(&found.path)),
         }
     }
@@ -169,11 +176,20 @@ pub(crate) fn choose(cx: &mut Context, from: Option<&Path>, rule: Rule) -> Resul
 }
 
 impl Gone {
-    /// Removes it.
+    /// Removes it; that somebody else has done so is as good.
     pub(crate) fn remove(&self) -> Result<()> {
-        std::fs::remove_file(&self.file).map_err(|e| {
-            Error::new(Kind::External, format!("cannot remove `{}`", self.file.display()))
-                .caused_by(e)
-        })
+        match std::fs::remove_file(&self.file) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                let what = format!("cannot remove `{}`", self.file.display());
+                Err(Error::new(Kind::External, what).caused_by(e))
+            }
+            _ => Ok(()),
+        }
     }
+}
+
+/// Whether an archive can be read to its end and holds what it says.
+fn is_whole(path: &Path) -> bool {
+    let Ok(file) = open_plain(path) else { return false };
+    archive::read(io::BufReader::with_capacity(1 << 16, file), &mut |_, _, _| Ok(())).is_ok()
 }

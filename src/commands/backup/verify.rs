@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{all, file_name, open, place, refused};
+use super::{all, file_name, open, own, place, refused};
 use crate::commands::{Context, Verb};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Screen, Shape, View, line, plural};
@@ -77,7 +77,7 @@ impl Verb for Args {
         let mut archives = self.archives;
         if archives.is_empty() {
             let dir = place(cx, None)?;
-            let found = all(&dir)?;
+            let found = all(&dir, &own(cx)?)?;
             let many = if self.all { found.len() } else { 1 };
             archives = found.into_iter().take(many).map(|found| found.path).collect();
             if archives.is_empty() {
@@ -106,6 +106,7 @@ pub(super) const SCRATCH: &str = "coord-backup";
 fn check(cx: &mut Context, archive: &Path) -> Result<Row> {
     let (path, file) = open(cx, archive)?;
     let scratch = Scratch::new(None, SCRATCH, &cx.env, cx.ids.as_ref());
+    let scratch = scratch.and_then(Scratch::swept);
     let scratch = scratch
         .map_err(|e| Error::new(Kind::External, "cannot make a scratch directory").caused_by(e))?;
     let options = cx.options(true)?;

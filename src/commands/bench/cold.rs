@@ -116,7 +116,7 @@ impl Verb for Args {
         let load = load();
         let conditions = format!("{} cores", cores());
         let before = self.judging.before::<ColdReport>(&conditions)?;
-        let scratch = scratch(None, cx)?;
+        let scratch = scratch(None, cx)?.swept().map_err(super::stage::failed)?;
         let exe = std::env::current_exe().map_err(failed)?;
         let dir = scratch.path().join("store");
         let stage = Stage::fill(dir, 10, &cx.clock, cx.ids.as_ref(), |_| ())?;

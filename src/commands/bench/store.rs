@@ -92,7 +92,7 @@ impl Verb for Args {
         let conditions =
             format!("{} items, {} at once, {} cores", named.join(", "), self.workers, cores());
         let before = self.judging.before::<StoreReport>(&conditions)?;
-        let scratch = self.place.scratch(cx)?;
+        let scratch = self.place.scratch(cx)?.swept().map_err(super::stage::failed)?;
         let bench = Bench::prepare(cx, &scratch, &sizes)?;
         let taken = bench.rounds(cx, self.rounds)?;
         let crowds = bench.crowds(cx, self.workers, self.rounds)?;

@@ -161,6 +161,7 @@ impl Verb for Args {
             super::agreed(cx, &format!("Remove {things} of {}?", size(bytes)))?;
         }
         let gone = thing::remove(cx, &store, found, &wanted, &op)?;
+        cx.changed("what could go is gone; `coord cleanup --dry-run` shows what is left");
         cx.ui.emit(&Cleaned::of(gone, false))?;
         Ok(())
     }

@@ -56,8 +56,9 @@ impl Verb for Args {
     const VIEWS: &'static [Shape] = &[Shape::of::<report::Report>()];
 
     fn run(self, cx: &mut Context) -> Result<()> {
-        let mut scratch =
-            Scratch::new(None, "coord-demo", &cx.env, cx.ids.as_ref()).map_err(failed)?;
+        let mut scratch = Scratch::new(None, "coord-demo", &cx.env, cx.ids.as_ref())
+            .and_then(Scratch::swept)
+            .map_err(failed)?;
         if self.keep {
             scratch.keep();
         }

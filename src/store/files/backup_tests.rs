@@ -328,6 +328,24 @@ fn what_is_no_state_is_not_moved_and_a_link_is_followed() {
 }
 
 #[test]
+fn what_needs_more_room_than_there_is_is_not_begun() {
+    let temp = tempfile::tempdir().unwrap();
+    let store = FileStore::open(options(&temp.path().join("state"))).unwrap();
+    let mut store = store;
+    let item = Draft { title: "one".to_owned(), ..Draft::default() };
+    store.add(vec![item.try_into().unwrap()], &op("op-1", "boss")).unwrap();
+    let mut picture = store.picture("test").unwrap();
+    picture.manifest.files[0].size = 1 << 60;
+    let path = temp.path().join("bomb");
+    let file = File::options().read(true).write(true).create_new(true).open(path).unwrap();
+    let file = picture.write(file).unwrap();
+    let new = temp.path().join("new");
+    let refused = put(&file, &new, "a").unwrap_err();
+    assert!(matches!(refused, RestoreError::NoRoom { need, .. } if need >= 1 << 60), "{refused}");
+    assert!(!new.exists() && !temp.path().join(".new.restore-a").exists());
+}
+
+#[test]
 fn what_comes_back_is_what_was_there_and_the_old_state_is_kept() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("state");

@@ -32,8 +32,10 @@ use crate::domain::work::Op;
 use crate::store::archive::{self, ArchiveError, Belongs, Manifest, belongs};
 use crate::store::fields::Fields;
 use crate::store::{Error, Result, Store as _, Verified};
+use crate::sys::Sweep;
 use crate::sys::fs::{Access, Dir, Exchange};
 use crate::sys::leftover::{self, Leftover, Shape};
+use crate::sys::volume::volume;
 
 /// Lies in a directory that a restore is still filling.
 pub(super) const UNFINISHED: &str = "restoring";
@@ -66,6 +68,14 @@ pub enum RestoreError {
     /// Named locks are held, whose holders would not know that others can take them.
     #[error("named locks are held")]
     Held(Vec<crate::store::Lock>),
+    /// There is not so much room.
+    #[error("there is no room for what the backup holds")]
+    NoRoom {
+        /// Bytes that it takes.
+        need: u64,
+        /// Bytes that there are.
+        free: u64,
+    },
     /// The new state is in place, but perhaps not yet on the disk.
     #[error("the new state is in place, but the disk did not confirm it")]
     Unconfirmed {
@@ -205,11 +215,16 @@ pub fn restore(
     force: bool,
     op: &Op,
 ) -> Result<Restored, RestoreError> {
-    peek(archive)?;
+    let said = peek(archive)?;
     let target = Target::of(options)?;
     let (parent, dir) = (&target.parent, &target.options.dir);
     if !force && let Ok(old) = Dir::observe(dir) {
         check_locks(&old, op)?;
+    }
+    let need = said.files.iter().fold(0, |sum: u64, file| sum.saturating_add(file.size));
+    let free = volume(parent.path()).map_or(u64::MAX, |volume| volume.free);
+    if need > free {
+        return Err(RestoreError::NoRoom { need, free });
     }
     let mut staged = Staged::new(parent, format!(".{}.restore-{hex}", target.name), options)?;
     let (manifest, verified) = stage(begin(archive)?, &staged, options, op)?;
@@ -234,14 +249,16 @@ struct Staged {
     /// Held as long as this lives.
     dir: Dir,
     placed: bool,
+    swept: Option<Sweep>,
 }
 
 impl Staged {
     fn new(parent: &Dir, name: String, options: &Options) -> Result<Self, RestoreError> {
         let path = parent.path().join(&name);
+        let swept = Sweep::over(&path).map_err(|e| failure::at("make", &path, e))?;
         let dir = Dir::create(&path, options.trust_dir).map_err(failure::open)?;
         let parent = parent.path().to_owned();
-        let staged = Self { parent, name, dir, placed: false };
+        let staged = Self { parent, name, dir, placed: false, swept: Some(swept) };
         staged.dir.hold().map_err(|e| failure::at("hold", &path, e))?;
         drop(staged.dir.file(UNFINISHED, Access::Create).map_err(failure::open)?);
         Ok(staged)
@@ -337,6 +354,8 @@ fn switch(
         new.sync()
     };
     if !parent.has(name) {
+        // From here on a signal ends the process between two steps, as it may.
+        staged.swept = None;
         let moved = parent.exchange(&staged.name, name, Exchange::IntoNothing);
         moved.map_err(|e| failed("put the new state at", e))?;
         staged.placed = true;
@@ -365,6 +384,7 @@ fn switch(
     if let Some(head) = usable(head.map_err(failure::open))? {
         head::give_up_place(&head).map_err(|e| failed("mark", e))?;
     }
+    staged.swept = None;
     let made = set_aside(parent, &staged.name, name, stamp);
     staged.name = made.map_err(|e| failed("make room beside", e))?;
     parent.sync().map_err(|e| failed("prepare", e))?;

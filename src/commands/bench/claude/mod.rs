@@ -82,7 +82,7 @@ impl Verb for Args {
             cores(),
         );
         let before = self.judging.before::<ClaudeReport>(&conditions)?;
-        let scratch = scratch(None, cx)?;
+        let scratch = scratch(None, cx)?.swept().map_err(super::stage::failed)?;
         let exe = std::env::current_exe().map_err(failed)?;
         let bench = Bench::prepare(cx, &exe, scratch.path(), self.parallel, self.service_time)?;
         let (taken, requests_seen) = bench.rounds(cx, self.rounds)?;
