@@ -161,16 +161,13 @@ def compute(state, ledgers, items, begin, end):
         hour = moment(op["at"]).timestamp() // 3600
         hours[hour] = hours.get(hour, 0) + 1
     over = lambda op: moment(op["at"]) + datetime.timedelta(microseconds=op["duration_us"])
-    lasted, since = [], None
-    for op in ops:
-        if since is None and op["outcome"] in FAULTS:
-            since = over(op)
-        elif since is not None and op["outcome"] == "ok":
-            lasted.append(max((over(op) - since).total_seconds(), 0))
-            since = None
-    now = datetime.datetime.now(datetime.timezone.utc)
-    if since is not None:
-        lasted.append((min(end, now) - since).total_seconds())
+    lasted, ends = [], []
+    for op in ops + [{"outcome": "ok"}]:
+        if op["outcome"] in FAULTS:
+            ends.append(over(op))
+        elif ends and op["outcome"] == "ok":
+            lasted.append((max(ends) - ends[0]).total_seconds())
+            ends = []
 
     calls, _ = read([os.path.join(ledgers, name) for name in ("ledger.1.jsonl", "ledger.jsonl")])
     asked = [

@@ -219,7 +219,34 @@ fn a_target_is_met_only_where_the_number_proves_it() {
         assert all(case.get('name') and case.get('classname') for case in cases)\n\
         print(*[case.get('name') for case in cases if case.find('failure') is not None])\nE";
     let failed = env.shell(check);
-    assert_eq!(failed.out(), "availability recovery\n", "{failed}");
+    assert_eq!(failed.out(), "availability\n", "{failed}");
+}
+
+#[test]
+fn a_pause_after_a_fault_is_no_fault() {
+    let env = empty();
+    let op = |ago: &str, outcome: &str| {
+        let at = env.shell(&format!("date -u -d '-{ago}' +%FT%TZ")).out();
+        format!(
+            "{{\"at\":\"{}\",\"command\":\"status\",\"outcome\":\"{outcome}\",\"exit_code\":0,\"duration_us\":900,\
+             \"trace_id\":\"0af7651916cd43dd8448eb211c80319c\",\"span_id\":\"b7ad6b7169203331\"}}\n",
+            at.trim()
+        )
+    };
+    let told = |ops: &[(&str, &str)]| {
+        let text: String = ops.iter().map(|(ago, outcome)| op(ago, outcome)).collect();
+        env.write(".coord/ops.jsonl", &text);
+        let found = figure(&report(&env, "--no-telemetry"), "recovery").clone();
+        (found["verdict"].as_str().unwrap().to_owned(), found["value"].as_f64().unwrap())
+    };
+    let pause = [("3 hours", "bug"), ("1 hour", "ok")];
+    assert_eq!(told(&pause), ("not-shown".into(), 0.0));
+    let out = env.coord("kpi report --no-telemetry");
+    assert!(out.out().contains("at most 2h"), "{out}");
+    let (verdict, value) = told(&[pause[0], ("2 hours", "bug"), pause[1]]);
+    assert!(verdict == "missed" && (3599.0..=3601.0).contains(&value), "{value}");
+    let (verdict, _) = told(&[("60 minutes", "bug"), ("59 minutes", "ok")]);
+    assert_eq!(verdict, "met");
 }
 
 #[test]
@@ -235,6 +262,8 @@ fn coverage_and_scripts_come_from_what_is_given() {
     };
     assert_eq!(is("test-coverage"), (Some(75.0), Some("missed")));
     assert_eq!(is("scripts"), (Some(2.0), Some("met")));
+    let why = figure(&data, "scripts")["why"].clone();
+    assert_eq!(why, "in the tree that was given; the old system had 164");
     env.coord("kpi report --coverage none").fails(1, "cannot read the coverage report");
     env.coord("kpi report --coverage old/a.sh").fails(1, "neither an lcov tracefile nor JSON");
     env.coord("kpi report --scripts none").fails(1, "cannot read the directory");

@@ -30,8 +30,9 @@ use crate::settings::keys::{self, Value};
 /// 30,000 operations without a fault.
 ///
 /// `--gate` ends with exit code 10 if a target is missed. What is not recorded, or not shown, passes
-/// unless `--require` names it: then only a target that is met will do. With `--weekly`, the gate
-/// judges the newest week.
+/// unless `--require` names it: then only a target that is met will do. Deployments are not recorded yet,
+/// as no command makes them: `--require all` cannot be met, so name what you require. With `--weekly`,
+/// the gate judges the newest week.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -9,7 +9,7 @@ use super::figure::{Figure, Verdict};
 use super::table::{Kpi, SCRIPTS_BEFORE, Targets};
 use super::{bound, text};
 use crate::domain::telemetry::{Latency, Observed};
-use crate::domain::time::rfc3339;
+use crate::domain::time::{human_duration, rfc3339};
 
 /// What figures are made of.
 #[derive(Clone, Copy, Debug)]
@@ -163,14 +163,14 @@ fn throughput(observed: &Observed, target: Option<f64>) -> Figure {
     figure
 }
 
+/// Missed is what is shown to have lasted too long; met is what lasted no longer even if the whole time
+/// counts in which nobody tried.
 fn recovery(evidence: Evidence<'_>, target: Option<f64>) -> Figure {
     let kpi = Kpi::Recovery;
     let (operations, now) = (&evidence.observed.operations, evidence.now);
     let recovery = operations.recovery;
-    let until = operations.window.to.min(now);
-    let open = recovery.since.map(|since| (until - since).to_std().unwrap_or_default());
     let faults = operations.total.faults();
-    let Some(longest) = recovery.longest.max(open) else {
+    let Some(lasted) = recovery.longest(operations.window.to.min(now)) else {
         let count = operations.total.count();
         return Figure::nothing(
             kpi,
@@ -181,18 +181,22 @@ fn recovery(evidence: Evidence<'_>, target: Option<f64>) -> Figure {
             },
         );
     };
-    let times = recovery.over + u64::from(open.is_some());
+    let times = recovery.over + u64::from(recovery.since().is_some());
     let mut why = format!(
         "the longest of {}; {} in all",
         text::counted(times, "time", "times"),
         text::counted(faults, "fault", "faults")
     );
-    if let Some(since) = recovery.since {
+    if let Some(since) = recovery.since() {
         let _ = write!(why, "; nothing was ok since {}Z", &rfc3339(since)[..19]);
+    } else if lasted.at_most > lasted.shown {
+        let _ =
+            write!(why, "; at most {}, to the next that was ok", human_duration(lasted.at_most));
     }
-    let mut figure = Figure::exact(kpi, longest.as_secs_f64(), target, times, why);
-    // What still lasts may end in time, and may not.
-    if figure.verdict == Verdict::Met && open.is_some() {
+    let mut figure = Figure::exact(kpi, lasted.shown.as_secs_f64(), target, times, why);
+    // What still lasts may end in time, and may not; nor is it known what was while nobody tried.
+    let late = target.is_some_and(|target| lasted.at_most.as_secs_f64() > target);
+    if figure.verdict == Verdict::Met && (late || recovery.since().is_some()) {
         figure.verdict = Verdict::NotShown;
     }
     figure
@@ -214,12 +218,8 @@ fn scripts(scripts: Option<u64>, target: Option<f64>) -> Figure {
     let Some(count) = scripts else {
         return Figure::nothing(kpi, target, "no tree was given with `--scripts`");
     };
-    let change = match count.cmp(&SCRIPTS_BEFORE) {
-        std::cmp::Ordering::Less => format!("{} fewer than", SCRIPTS_BEFORE - count),
-        std::cmp::Ordering::Equal => "as many as".to_owned(),
-        std::cmp::Ordering::Greater => format!("{} more than", count - SCRIPTS_BEFORE),
-    };
-    Figure::exact(kpi, count as f64, target, count, format!("{change} the {SCRIPTS_BEFORE} before"))
+    let why = format!("in the tree that was given; the old system had {SCRIPTS_BEFORE}");
+    Figure::exact(kpi, count as f64, target, count, why)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

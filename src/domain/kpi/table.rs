@@ -55,7 +55,7 @@ impl Unit {
     }
 }
 
-/// How many scripts there were before this program.
+/// How many scripts the old system had.
 pub const SCRIPTS_BEFORE: u64 = 164;
 
 /// A key figure.
@@ -77,7 +77,7 @@ pub enum Kpi {
     DeploymentSuccess,
     /// How long a deployment takes.
     DeploymentTime,
-    /// The longest time from a fault to the next operation that is ok.
+    /// The longest time in which operations failed and none was ok.
     Recovery,
     /// Lines that tests run.
     TestCoverage,
@@ -216,7 +216,7 @@ impl Kpi {
                 "Recovery",
                 Seconds,
                 Lower,
-                "the longest time from the end of an operation that failed by this program's fault to the end of the next one that was ok",
+                "the longest time in which operations failed by this program's fault and none was ok: from the end of the first to the end of the last",
             ),
             Self::TestCoverage => (
                 "test-coverage",
@@ -230,7 +230,7 @@ impl Kpi {
                 "Scripts",
                 Scripts,
                 Lower,
-                "scripts in the tree that was given; there were 164, shims are not counted",
+                "scripts in the tree that was given, shims not counted; the old system had 164",
             ),
             Self::Velocity => {
                 ("velocity", "Velocity", Points, Higher, "the points of the items that were done")

@@ -13,5 +13,5 @@ pub use exposition::{Exposition, Labels};
 pub use latency::{BUCKETS_US, Buckets, Latency};
 pub use observed::{Calls, Flow, Observed, Queue, Roster};
 pub use operation::{Operation, Outcome};
-pub use recovery::Recovery;
+pub use recovery::{Lasted, Recovery};
 pub use summary::{Budget, Dimension, Group, Slice, Summary, Window};
