@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::output::style::{DIM, LITERAL};
 use crate::output::{Screen, Shape, View, line, plural};
 
-/// Sum up the queue: counts by state, agents at work, the oldest ready item
+/// Sum up the queue: counts by state, agents at work, the ready item that has been there longest
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -31,6 +31,8 @@ struct Status {
     dead: u64,
     points: u64,
     agents: Agents,
+    /// The ready item that came into this store first. One that was imported may be older: the age of
+    /// the oldest stands in `coord telemetry report`.
     oldest_ready: Option<Oldest>,
     n: u64,
     dir: String,
@@ -87,7 +89,10 @@ impl View for Status {
         if let Some(oldest) = &self.oldest_ready {
             let age = human_duration(std::time::Duration::from_secs(oldest.age_s));
             let (id, title) = (&oldest.id, line(&oldest.title));
-            writeln!(out, "oldest ready: {LITERAL}{id}{LITERAL:#} {title} {DIM}{age}{DIM:#}")?;
+            writeln!(
+                out,
+                "longest ready in this store: {LITERAL}{id}{LITERAL:#} {title} {DIM}{age} old{DIM:#}"
+            )?;
         }
         Ok(())
     }

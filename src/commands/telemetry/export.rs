@@ -92,7 +92,11 @@ fn work(text: &mut Exposition, seen: &Observed) {
     }
     if let Some(age) = seen.queue.oldest_ready {
         let name = "coord_oldest_ready_item_age_seconds";
-        text.family(name, "gauge", "How long the oldest ready item has been waiting.");
+        text.family(
+            name,
+            "gauge",
+            "The age of the oldest ready item, an imported one's since the old program made it.",
+        );
         text.sample(name, &[], age.as_secs_f64());
     }
     let name = "coord_agents";

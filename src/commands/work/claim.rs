@@ -18,7 +18,8 @@ use crate::store::{self, Changed, Claimed};
 /// Take the best ready item, or a named one
 ///
 /// Ready is what is pending and needs nothing that is not done; the best is the most urgent, then
-/// the oldest. The claim is a lease: renew it with `coord progress` or `coord agent heartbeat`, or
+/// the one that came into this store first: what is imported stands behind what was there, however
+/// old it is. The claim is a lease: renew it with `coord progress` or `coord agent heartbeat`, or
 /// the item goes back to the queue when it ends. Exit code 6 says that nothing is ready.
 #[derive(clap::Args, Clone, Debug, Default, PartialEq)]
 #[command(after_help = "\
@@ -56,7 +57,8 @@ pub(crate) struct Args {
     #[expect(clippy::option_option, reason = "absent, without a time, and with one all differ")]
     pub(crate) wait: Option<Option<Duration>>,
 
-    /// Ask Claude first which item to take; without advice in time the order is as usual
+    /// Ask Claude first which item to take; without Claude in time fixed rules say it: those of
+    /// `coord claude priorities`
     #[arg(long, conflicts_with = "id")]
     pub(crate) advise: bool,
 

@@ -153,7 +153,7 @@ pub static METRICS: [Metric; 15] = [
     metric!(
         "oldest-ready-age",
         Seconds,
-        "how long the oldest ready item has been waiting; 0 without one",
+        "the age of the oldest ready item; 0 without one",
         |all| now(all.queue.oldest_ready.unwrap_or_default().as_secs_f64()),
         "(coord_oldest_ready_item_age_seconds or 0 * coord_up)",
         "",

@@ -18,7 +18,7 @@ for programs. The same data always give the same answer.
 
 priorities
   Ready items by their score; those with the same one in the order in which they are claimed: by priority,
-  then by age. The score is 90, 70, 50 or 30 by priority, plus 2 for every open item that waits for it, at
+  then as they came into the store. The score is 90, 70, 50 or 30 by priority, plus 2 for every open item that waits for it, at
   most 10. An item for which 3 or more wait, and one that is older than a week, is proposed one step more
   urgent, but not critical for its age alone. Bottlenecks are items that others wait for, those with the
   most first, then items held by silent agents.
@@ -32,7 +32,7 @@ assign
 health
   100, less 30 if items are ready and no agent is there that is not silent; 10 for each silent agent that
   holds something, at most 30; 5 for each dead item, at most 20; 3 for each failed one, at most 15; 10 if
-  more than half of the open items are blocked; 10 if an item has been ready for a day or longer. From 80 on
+  more than half of the open items are blocked; 10 if a ready item is a day old or older. From 80 on
   it is healthy, from 50 on degraded, below critical.
 
 team
@@ -63,6 +63,11 @@ fn plural(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
+/// An age in hours, for people.
+fn age(hours: u64) -> String {
+    if hours < 72 { format!("{hours} h") } else { format!("{} days", hours / 24) }
+}
+
 /// The priorities, the most urgent first, with their scores.
 const STEPS: [(&str, u64); 4] = [("critical", 90), ("high", 70), ("medium", 50), ("low", 30)];
 
@@ -87,11 +92,11 @@ fn priorities(facts: &Facts) -> Value {
     }
     let summary = match ready.first() {
         Some(row) => format!(
-            "{} ready; first is {} ({}, {} h old)",
+            "{} ready; first is {} ({}, {} old)",
             plural(facts.ready.len(), "item"),
             row.id,
             row.priority,
-            row.age_h
+            age(row.age_h)
         ),
         None => "nothing is ready".to_owned(),
     };
@@ -113,7 +118,7 @@ fn score(row: &Row) -> u64 {
 
 fn prioritised(row: &Row) -> Value {
     let at = step(row);
-    let mut reasons = vec![format!("{} priority, {} h old", row.priority, row.age_h)];
+    let mut reasons = vec![format!("{} priority, {} old", row.priority, age(row.age_h))];
     let mut proposed = at;
     if row.waited_for_by > 0 {
         reasons.push(format!("{} for it", waiting(row.waited_for_by)));
@@ -210,7 +215,7 @@ fn health(facts: &Facts) -> Value {
     if let Some(row) = facts.ready.iter().filter(|row| row.age_h >= 24).max_by_key(|row| row.age_h)
     {
         lost += 10;
-        let text = format!("it has been waiting for {} h", row.age_h);
+        let text = format!("it is ready, and {} old", age(row.age_h));
         findings.push(finding("warning", &row.id, &text, "claim it, or make it less urgent"));
     }
     let score = 100usize.saturating_sub(lost);

@@ -34,7 +34,7 @@ pub struct Observed {
 pub struct Queue {
     /// Items by state, priority and team (empty for none).
     pub items: BTreeMap<(&'static str, &'static str, String), u64>,
-    /// How long the oldest ready item has been waiting since it was added.
+    /// The age of the oldest ready item: since it was added, to whatever program if it was imported.
     pub oldest_ready: Option<Duration>,
 }
 

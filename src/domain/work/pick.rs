@@ -6,7 +6,7 @@ use super::Item;
 use crate::domain::name::{AgentId, ItemId, Team, Word};
 
 /// What an agent asks for when it claims. Without any wish it gets the best ready item: by
-/// priority, then by age.
+/// priority, then in the order in which items came into the store.
 #[derive(Clone, Debug)]
 pub struct Want {
     /// Who asks.

@@ -8,7 +8,7 @@ use crate::domain::name::{AgentId, Team, Word};
 /// How a list is ordered.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Sort {
-    /// By priority, then by age: the order in which items are claimed.
+    /// By priority, then in the order in which they came into the store: so they are claimed.
     #[default]
     Priority,
     /// In the order in which they were added to the store.

@@ -155,7 +155,7 @@ fn commit_one(mut session: Session<'_>, verb: &str, item: Item) -> Result<Change
     Ok(Changed { found, repeated: false, unblocked })
 }
 
-/// The best ready item that fits: by priority, then by age.
+/// The best ready item that fits: by priority, then in the order in which items came into the store.
 fn pick(
     session: &Session<'_>,
     want: &Want,
