@@ -40,6 +40,8 @@ fn seeded() -> TestEnv {
             text.push_str("{\"at\":\"20\n");
         }
     }
+    // Some have no agent, and some are about no item.
+    let text = text.replace(r#""agent":"a-3","#, "").replace(r#""team":"web","#, "");
     std::fs::write(env.store().join("ops.jsonl"), text).unwrap();
     env
 }
@@ -65,7 +67,7 @@ def group: { count: length,
   p50: (map(.duration_us) | rank(0.5)), p95: (map(.duration_us) | rank(0.95)),
   p99: (map(.duration_us) | rank(0.99)), max: (map(.duration_us) | max),
   wait: (map(.lock_wait_us) | rank(0.95)) };
-map(select(.at >= $from and .at < $to)) | { total: group, groups: (group_by(.[$by]) | map({ key: .[0][$by], value: group }) | from_entries) }
+map(select(.at >= $from and .at < $to)) | { total: group, groups: (group_by(.[$by]) | map({ key: (.[0][$by] // ""), value: group }) | from_entries) }
 "#;
 
 fn by_jq(env: &TestEnv, from: &str, to: &str, by: &str) -> Value {
@@ -112,8 +114,12 @@ fn every_figure_is_what_jq_makes_of_the_file() {
         let groups = told["groups"].as_array().unwrap();
         assert_eq!(groups.len(), want["groups"].as_object().unwrap().len(), "{by}");
         for group in groups {
-            same(group, &want["groups"][group["name"].as_str().unwrap()]);
+            same(group, &want["groups"][group["name"].as_str().unwrap_or_default()]);
         }
+        let sum: u64 = groups.iter().map(|group| group["count"].as_u64().unwrap()).sum();
+        assert_eq!(told["operations"]["count"], sum, "every one is in a group");
+        let text = env.coord(&format!("telemetry report --no-telemetry --by {by}")).out();
+        assert_eq!(text.contains(&format!("\nno {by}\t")), by != "command", "{text}");
         let parts = told["parts"].as_array().unwrap();
         let sum: u64 = parts.iter().map(|part| part["count"].as_u64().unwrap()).sum();
         assert_eq!((parts.len(), sum), (24, told["operations"]["count"].as_u64().unwrap()));
@@ -160,6 +166,25 @@ fn a_window_is_given_as_any_other_moment() {
         let out = env.coord(&format!("telemetry report {line}"));
         assert_eq!(out.code(), 2, "{line}: {out}");
     }
+}
+
+#[test]
+fn what_was_before_the_records_is_not_counted_as_none() {
+    let env = TestEnv::new();
+    for title in ["One", "Two", "Three"] {
+        env.add(title);
+    }
+    let told = env.json("telemetry report --compare --no-telemetry");
+    let count = told["operations"]["count"].as_f64().unwrap();
+    assert_eq!(told["operations"]["per_hour"], count, "of less than an hour");
+    let before = &told["before"];
+    assert_eq!((&before["complete"], &before["change"]["count"]), (&false.into(), &Value::Null));
+    let text = env.coord("telemetry report --compare --no-telemetry").out();
+    let since = told["recorded_since"].as_str().unwrap()[..19].replace('T', " ");
+    assert!(text.contains(&format!("recorded    since {since}Z\n")), "{text}");
+    assert!(text.contains("before      no operations recorded, 0 done"), "{text}");
+    let page = env.coord("telemetry report --compare --markdown --no-telemetry").out();
+    assert!(page.contains("Recorded since 2") && page.contains("| not recorded |"), "{page}");
 }
 
 #[test]

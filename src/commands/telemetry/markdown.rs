@@ -25,6 +25,9 @@ pub(super) fn report(told: &Told) -> String {
     if ops.count == 0 {
         text.push_str("Operations: nothing recorded.\n");
     } else {
+        if let Some(since) = told.recorded_since.as_ref().filter(|since| **since > told.from) {
+            let _ = writeln!(text, "Recorded since {}.\n", short(since));
+        }
         text.push_str("| operations | |\n|---|---|\n");
         let mut row = |name: &str, value: String| {
             let _ = writeln!(text, "| {name} | {value} |");
@@ -50,7 +53,7 @@ pub(super) fn report(told: &Told) -> String {
             let _ = writeln!(
                 text,
                 "| {} | {} | {} | {} | {} | {} | {} |",
-                cell(&group.name),
+                cell(&told.named(group)),
                 ops.count,
                 ops.faults,
                 time(times.p50_ms),
@@ -103,8 +106,12 @@ pub(super) fn report(told: &Told) -> String {
             "\n## Compared with the window before\n\n| | before | change |\n|---|--:|--:|\n",
         );
         let by = &before.change;
+        let operations = match before.operations.count {
+            0 if !before.complete => "not recorded".to_owned(),
+            count => count.to_string(),
+        };
         let rows = [
-            ("operations", before.operations.count.to_string(), by.count),
+            ("operations", operations, by.count),
             ("p95", time(before.operations.duration.p95_ms), by.p95),
             ("p99", time(before.operations.duration.p99_ms), by.p99),
             ("done", before.flow.done.to_string(), by.done),
@@ -139,14 +146,13 @@ pub(super) fn charts(told: &Told) -> String {
     let count = |groups: &[super::told::Named]| -> u64 {
         groups.iter().map(|group| group.operations.count).sum()
     };
-    let (shown, rest) = told.groups.split_at(told.groups.len().min(SLICES));
+    let shown = &told.groups[..told.groups.len().min(SLICES)];
     for group in shown {
-        let _ = writeln!(text, "    {} : {}", quoted(&group.name), group.operations.count);
+        let _ = writeln!(text, "    {} : {}", quoted(&told.named(group)), group.operations.count);
     }
     let others = told.operations.count - count(shown);
     if others > 0 {
-        let name = if rest.is_empty() { format!("no {}", told.by) } else { "others".to_owned() };
-        let _ = writeln!(text, "    {} : {others}", quoted(&name));
+        let _ = writeln!(text, "    \"others\" : {others}");
     }
     text.push_str("```\n\n```mermaid\nxychart-beta\n    title \"Operations over time (UTC)\"\n");
     // A day and more need the date, less only the time.

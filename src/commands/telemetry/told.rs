@@ -42,6 +42,8 @@ pub(super) struct Told {
 #[derive(JsonSchema, Serialize)]
 pub(super) struct Operations {
     pub(super) count: u64,
+    /// Over the part of the window of which operations are recorded, an hour of it at least; null for a
+    /// group.
     pub(super) per_hour: Option<f64>,
     /// Ends that `coord` is to blame for.
     pub(super) faults: u64,
@@ -73,7 +75,8 @@ pub(super) struct Times {
 /// Operations with something in common.
 #[derive(JsonSchema, Serialize)]
 pub(super) struct Named {
-    pub(super) name: String,
+    /// Null for those that belong to no team, or in which no agent acted.
+    pub(super) name: Option<String>,
     #[serde(flatten)]
     pub(super) operations: Operations,
 }
@@ -134,6 +137,8 @@ pub(super) struct Claude {
 #[derive(JsonSchema, Serialize)]
 pub(super) struct Before {
     pub(super) from: String,
+    /// Whether operations were recorded all that time.
+    pub(super) complete: bool,
     pub(super) operations: Operations,
     pub(super) flow: Moved,
     /// How this window compares: 0.1 is a tenth more than before; null where there was nothing before.
@@ -236,12 +241,12 @@ impl Told {
             .groups
             .iter()
             .map(|(name, group)| Named {
-                name: name.clone(),
+                name: Some(name.clone()).filter(|name| !name.is_empty()),
                 operations: Operations::new(group, None),
             })
             .collect();
         groups.sort_by_key(|group| std::cmp::Reverse(group.operations.count));
-        let operations = Operations::new(&summary.total, summary.per_hour());
+        let operations = Operations::new(&summary.total, per_hour(seen));
         let flow = Moved::new(&seen.flow);
         let before = before.map(|b| Before::new(b, &operations, &flow));
         Self {
@@ -274,10 +279,25 @@ impl Told {
         }
     }
 
+    /// The name of a group for people; no agent and no team has a name with a space.
+    pub(super) fn named(&self, group: &Named) -> String {
+        group.name.clone().unwrap_or_else(|| format!("no {}", self.by))
+    }
+
     /// The share of the busiest group that a group has.
     fn share(&self, count: u64) -> f64 {
         ratio(count, self.groups.first().map_or(0, |g| g.operations.count)).unwrap_or(0.0)
     }
+}
+
+/// Operations per hour since they are recorded; less than an hour of records shows no more than an hour's.
+#[expect(clippy::cast_precision_loss, reason = "a rate of counts")]
+fn per_hour(seen: &Observed) -> Option<f64> {
+    let window = seen.operations.window;
+    let from = window.from.max(seen.since?);
+    let recorded = (window.to - from).to_std().ok()?;
+    let time = recorded.max(window.length().min(Duration::from_hours(1)));
+    (!time.is_zero()).then(|| seen.operations.total.count() as f64 * 3600.0 / time.as_secs_f64())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a ratio of counts")]
@@ -287,20 +307,22 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
 
 impl Before {
     fn new(seen: &Observed, operations: &Operations, flow: &Moved) -> Self {
-        let was = Operations::new(&seen.operations.total, seen.operations.per_hour());
+        let was = Operations::new(&seen.operations.total, per_hour(seen));
         let moved = Moved::new(&seen.flow);
         let counts = |now: u64, was: u64| ratio(now, was).map(|r| r - 1.0);
         let times = |now: Option<f64>, was: Option<f64>| {
             was.filter(|was| *was > 0.0).and_then(|was| Some(now? / was - 1.0))
         };
+        let window = seen.operations.window;
+        let complete = seen.since.is_some_and(|since| since <= window.from);
         let change = Change {
-            count: counts(operations.count, was.count),
+            count: counts(operations.count, was.count).filter(|_| complete),
             p95: times(operations.duration.p95_ms, was.duration.p95_ms),
             p99: times(operations.duration.p99_ms, was.duration.p99_ms),
             done: counts(flow.done, moved.done),
             velocity: counts(flow.velocity, moved.velocity),
         };
-        Self { from: rfc3339(seen.operations.window.from), operations: was, flow: moved, change }
+        Self { from: rfc3339(window.from), complete, operations: was, flow: moved, change }
     }
 }
 
@@ -347,6 +369,9 @@ impl View for Told {
         if ops.count == 0 {
             writeln!(out, "operations  nothing recorded")?;
         } else {
+            if let Some(since) = self.recorded_since.as_ref().filter(|since| **since > self.from) {
+                writeln!(out, "recorded    since {}", short(since))?;
+            }
             writeln!(
                 out,
                 "operations  {} ({:.0} per hour), {}, {} available",
@@ -390,13 +415,20 @@ impl View for Told {
         self.work(out)?;
         if let Some(before) = &self.before {
             let change_of = &before.change;
+            write!(out, "{DIM}before{DIM:#}      ")?;
+            match before.operations.count {
+                0 if !before.complete => write!(out, "no operations recorded")?,
+                count => write!(
+                    out,
+                    "{count} operations ({}), p95 {} ({})",
+                    change(change_of.count),
+                    time(before.operations.duration.p95_ms),
+                    change(change_of.p95),
+                )?,
+            }
             writeln!(
                 out,
-                "{DIM}before{DIM:#}      {} operations ({}), p95 {} ({}), {} done ({}), since {}",
-                before.operations.count,
-                change(change_of.count),
-                time(before.operations.duration.p95_ms),
-                change(change_of.p95),
+                ", {} done ({}), since {}",
                 before.flow.done,
                 change(change_of.done),
                 short(&before.from),
@@ -421,7 +453,7 @@ impl Told {
         } else {
             let age = self.queue.oldest_ready_age_s.map(|age| {
                 let age = Duration::try_from_secs_f64(age).unwrap_or_default();
-                format!(", the oldest ready for {}", human_duration(age))
+                format!(", the oldest ready one {} old", human_duration(age))
             });
             writeln!(
                 out,
@@ -486,7 +518,7 @@ impl Told {
         let mut table = Table::new(columns);
         for group in &self.groups {
             let (ops, times) = (&group.operations, &group.operations.duration);
-            let mut row = vec![group.name.clone(), ops.count.to_string(), ops.faults.to_string()];
+            let mut row = vec![self.named(group), ops.count.to_string(), ops.faults.to_string()];
             let all = [times.p50_ms, times.p95_ms, times.p99_ms, times.max_ms];
             match screen.width {
                 Some(_) => {

@@ -187,7 +187,7 @@ pub struct Summary {
     pub total: Group,
     /// By what they are told apart.
     pub dimension: Dimension,
-    /// The groups, by name.
+    /// The groups, by name; those that belong to none under the empty one.
     pub groups: BTreeMap<String, Group>,
     /// The parts, oldest first.
     pub slices: Vec<Slice>,
@@ -224,12 +224,11 @@ impl Summary {
         self.total.add(op);
         self.recovery.add(op);
         *self.hours.entry(op.at.timestamp().div_euclid(3600)).or_default() += 1;
-        if let Some(name) = self.dimension.of(op) {
-            if let Some(group) = self.groups.get_mut(name) {
-                group.add(op);
-            } else {
-                self.groups.entry(name.to_owned()).or_default().add(op);
-            }
+        let name = self.dimension.of(op).unwrap_or_default();
+        if let Some(group) = self.groups.get_mut(name) {
+            group.add(op);
+        } else {
+            self.groups.entry(name.to_owned()).or_default().add(op);
         }
         let at = self.slices.partition_point(|slice| slice.window.to <= op.at);
         if let Some(slice) = self.slices.get_mut(at) {
@@ -303,7 +302,7 @@ mod tests {
             summary.add(&op(second, "work claim", outcome, 1000));
         }
         assert_eq!(summary.total.count(), 100);
-        assert_eq!(summary.groups["core"].count(), 50);
+        assert_eq!((summary.groups["core"].count(), summary.groups[""].count()), (50, 50));
         assert!(summary.slices.iter().all(|slice| slice.group.count() == 10));
         assert_eq!(summary.slices[0].group.faults(), 1);
         assert_eq!(summary.total.availability(), Some(0.99));
