@@ -89,6 +89,18 @@ fn saved_listed_checked_and_pruned() {
 }
 
 #[test]
+fn a_backup_of_a_damaged_store_says_so() {
+    let env = scene();
+    assert_eq!(checked(&env.coord("backup --json --to safe"), 0)["damaged"], 0);
+    env.shell("sed -i '3s/.*/garbage/' .coord/work.jsonl").done();
+    let out = env.coord("backup --to safe");
+    assert_eq!(out.code(), 10, "{out}");
+    assert!(out.err().contains("the store that was saved is damaged in 1 place"), "{out}");
+    assert!(out.out().contains("read back and compared"), "{out}");
+    assert_eq!(checked(&env.coord("backup --json --to safe"), 10)["damaged"], 1);
+}
+
+#[test]
 fn wrong_uses_say_what_to_do() {
     let env = scene();
     env.coord("backup lsit").fails(2, "unexpected argument");

@@ -94,6 +94,7 @@ fn the_status_sums_up() {
     assert_eq!(status["oldest_ready"]["id"], "w-1");
     let text = env.coord("status").out();
     assert!(text.starts_with("5 items: 2 ready, 1 active, 1 blocked, 1 done"), "{text}");
+    assert!(text.contains("longest ready in this store: w-1 "), "{text}");
     let none = TestEnv::new().coord("status").out();
     assert_eq!(none, "no work recorded\nno agents recorded\n");
 }
@@ -121,11 +122,22 @@ fn a_broken_line_stops_writing_until_it_is_moved_aside() {
     env.coord("add More").fails(5, "the log is damaged");
     env.coord("claim").fails(5, "`coord verify --repair`");
     assert_eq!(env.log(), before);
-    assert_eq!(env.coord("work list -q --all").code(), 0, "reading goes on");
+    // Reading goes on, and tells that it may lack something, once and whatever the index is worth.
+    let told = "warning: the log is damaged in 1 place: ";
+    for line in ["work list --all", "status", "telemetry report", "kpi report", "agent list"] {
+        let out = env.coord(line);
+        assert_eq!((out.code(), out.err().matches(told).count()), (0, 1), "{line}: {out}");
+    }
+    std::fs::remove_dir_all(env.store().join(".index")).unwrap();
+    assert!(env.coord("work list").err().contains(told));
+    let log = env.coord("health --json").data()["checks"].clone();
+    let log = log.as_array().unwrap().iter().find(|row| row["check"] == "log").unwrap().clone();
+    assert_eq!(log["level"], "fail", "{log}");
     assert_eq!(env.coord("verify").code(), 10);
     let out = env.coord("verify --repair");
     assert!(out.out().contains("repaired: "), "{out}");
     assert_eq!(env.coord("add More").code(), 0);
+    assert!(!env.coord("work list").err().contains("damaged"));
     assert!(env.store().join("quarantine.jsonl").exists());
 }
 

@@ -22,7 +22,8 @@ use crate::sys::fs::{Access, Dir, Exchange};
 /// whole. Nobody waits for it. The archive (tar and Zstandard, readable by `tar --zstd`) holds the logs,
 /// the history, agents, named locks, what was imported, settings and telemetry, never the index, and a
 /// manifest with the SHA-256 of every file. It is written under another name, made durable, read back
-/// and compared before it gets its own.
+/// and compared before it gets its own. Of a damaged store the backup is as damaged: that is told, and
+/// exit code 10 with it.
 ///
 /// Without `--to` and `backup.dir` it goes to a directory of this store's own in the user's state, so
 /// that it outlives the project.
@@ -57,10 +58,23 @@ pub(crate) struct Made {
     content_bytes: u64,
     /// What lies in the state directory and was left out because nobody knows it.
     left_out: Vec<String>,
+    /// In how many places the log that was saved is damaged.
+    damaged: u64,
     #[serde(skip)]
     raw: PathBuf,
     #[serde(skip)]
     watched: bool,
+}
+
+impl Made {
+    /// That it is as good as what was saved, and that was damaged.
+    pub(crate) fn problem(&self) -> Option<Error> {
+        (self.damaged > 0).then(|| {
+            let places = plural(self.damaged, "place");
+            Error::new(Kind::Problems, format!("the store that was saved is damaged in {places}"))
+                .hint("`coord verify` tells where, `coord verify --repair` mends it; then save it again")
+        })
+    }
 }
 
 impl View for Made {
@@ -87,7 +101,7 @@ impl Verb for Args {
     fn run(self, cx: &mut Context) -> Result<()> {
         let made = take(cx, self.to.as_deref())?;
         cx.ui.emit(&made)?;
-        Ok(())
+        made.problem().map_or(Ok(()), Err)
     }
 }
 
@@ -95,6 +109,7 @@ impl Verb for Args {
 pub(crate) fn take(cx: &mut Context, to: Option<&Path>) -> Result<Made> {
     let options = cx.options(false)?;
     let store = FileStore::open(options)?;
+    let damaged = store.damage()?;
     let picture = store.picture(&format!("coord {}", env!("CARGO_PKG_VERSION")))?;
     let target = place(cx, to)?;
     let failed = |e: anyhow::Error| {
@@ -132,6 +147,7 @@ pub(crate) fn take(cx: &mut Context, to: Option<&Path>) -> Result<Made> {
         head: manifest.head,
         items: manifest.items,
         left_out: picture.left_out,
+        damaged,
         raw: path,
         watched: cx.ui.is_watched(),
     })

@@ -102,7 +102,7 @@ head! {
     points,
     /// No lease ends before this reading of the boot clock, in milliseconds.
     first_lease_end,
-    /// Whether the log is damaged, so that nothing may be written.
+    /// In how many places the log is damaged: nothing may be written if in any.
     damaged,
     /// The hash of the last operation id, to keep one key per operation.
     last_op,

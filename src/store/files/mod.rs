@@ -130,6 +130,7 @@ pub struct FileStore {
     give_up: Option<GiveUp>,
     dir: Arc<Dir>,
     notes: RefCell<Vec<String>>,
+    damage_told: Cell<bool>,
     compaction_due: Cell<bool>,
     waited: Cell<Duration>,
 }
@@ -153,8 +154,15 @@ impl FileStore {
     }
 
     fn over(options: Options, dir: Arc<Dir>) -> Self {
-        let (notes, waited) = (RefCell::default(), Cell::default());
-        Self { options, give_up: None, dir, notes, compaction_due: Cell::new(false), waited }
+        Self {
+            options,
+            give_up: None,
+            dir,
+            notes: RefCell::default(),
+            damage_told: Cell::new(false),
+            compaction_due: Cell::new(false),
+            waited: Cell::default(),
+        }
     }
 
     /// The state directory, open: for what stands beside the work, such as telemetry.

@@ -39,6 +39,11 @@ impl FileStore {
         Ok(None)
     }
 
+    /// In how many places the log is damaged, so that nothing may be written to it.
+    pub fn damage(&self) -> Result<u64> {
+        self.read(|state| Ok(state.index.head.damaged))
+    }
+
     /// What is wrong with the lines of the logs, all of which are read; a `thorough` look checks the
     /// whole chain as well.
     pub fn faults(&self, thorough: bool) -> Result<Vec<String>> {

@@ -54,6 +54,10 @@ impl FileStore {
     /// Gives a state to `look` and makes sure that it was one: if somebody wrote meanwhile it is
     /// done again, and in the end on a state read from the log alone.
     pub(super) fn read<T>(&self, look_at: impl Fn(&Snapshot) -> Result<T>) -> Result<T> {
+        let look_at = |snapshot: &Snapshot| {
+            self.tell_damage(snapshot.index.head.damaged);
+            look_at(snapshot)
+        };
         for attempt in 0..TRIES {
             if attempt > 0 {
                 self.options.clock.sleep(Duration::from_micros(50 << attempt.min(6)));
@@ -77,6 +81,16 @@ impl FileStore {
             return Err(Error::Replaced { dir: self.dir.path().to_owned() });
         }
         Ok(())
+    }
+
+    /// Whoever only reads a damaged log goes on, and learns that it may lack something.
+    fn tell_damage(&self, places: u64) {
+        if places > 0 && !self.damage_told.replace(true) {
+            let places = if places == 1 { "1 place".into() } else { format!("{places} places") };
+            self.note(format!(
+                "the log is damaged in {places}: what is shown may lack something; `coord verify` tells what"
+            ));
+        }
     }
 
     /// A state through the index; nothing if the index does not match the log just now.

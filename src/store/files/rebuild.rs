@@ -55,6 +55,18 @@ impl Rebuilt {
     pub(super) fn stopping(&self) -> impl Iterator<Item = &Fault> {
         self.faults.iter().filter(|f| f.kind != FaultKind::Broken)
     }
+
+    /// In how many places they are: the write that an unreadable line was is missing right behind it.
+    fn places(&self) -> u64 {
+        let (mut places, mut unread) = (0, None);
+        for fault in self.stopping() {
+            let here = (fault.place.segment, fault.line);
+            let gap = matches!(fault.kind, FaultKind::Gap { .. });
+            places += u64::from(!(gap && unread == Some((here.0, here.1 - 1))));
+            unread = matches!(fault.kind, FaultKind::Unreadable { .. }).then_some(here);
+        }
+        places
+    }
 }
 
 struct Pass<'a> {
@@ -304,10 +316,11 @@ impl Pass<'_> {
             FaultKind::Broken => true,
         });
         let link = self.last_link();
+        let damaged = self.out.places();
         let head = &mut self.out.index.head;
         head.segment = self.logs.segment;
         head.last_link = link;
-        head.damaged = u64::from(self.out.faults.iter().any(|f| f.kind != FaultKind::Broken));
+        head.damaged = damaged;
         self.out.index.settle_mentions().map_err(failure::index)?;
         Ok(self.out)
     }
