@@ -265,11 +265,17 @@ fn advice_orders_a_claim_and_never_stands_in_its_way() {
     scene.server.play(Script::always(Act::way(Way::Silent)));
     let out = scene.run(&["claim", "-q", "--advise", "--agent", "other"]);
     assert_eq!((out.out().as_str(), out.code()), ("w-1\n", 0), "{out}");
+    // Without Claude the rules are followed: of equals what others wait for comes first.
+    scene.env.add("Fourth");
+    scene.env.add("Fifth --needs w-4");
     scene.server.play(Script::always(Act::status(401)));
     let out = scene.run(&["claim", "-q", "--advise", "--agent", "third"]);
+    assert_eq!((out.out().as_str(), out.code()), ("w-4\n", 0), "{out}");
+    assert!(out.err().contains("by fixed rules"), "{out}");
+    let out = scene.run(&["claim", "-q", "--advise", "--agent", "fourth"]);
     assert_eq!((out.out().as_str(), out.code()), ("w-3\n", 0), "{out}");
     scene.run(&["claim", "w-1", "--advise"]).fails(2, "does not go with");
-    scene.run(&["claim", "--advise", "--agent", "fourth"]).fails(6, "nothing to do");
+    scene.run(&["claim", "--advise", "--agent", "fifth"]).fails(6, "nothing to do");
 }
 
 #[test]
@@ -351,6 +357,12 @@ fn a_dry_run_tells_all_but_the_key_and_opens_nothing() {
     let _ = scene.run(&["claude", "ask", "Who?"]);
     let data = scene.json(&["claude", "ask", "--dry-run", "Who?"]);
     assert_eq!(data["cache_state"], "fresh");
+    assert_eq!(data["request"]["headers"]["authorization"], "Bearer [redacted]");
+    // Where there is no key, none is shown.
+    let words = ["claude", "ask", "--dry-run", "Who?", "--json"];
+    let bare = scene.env.command().args(words).env("PATH", "/nonexistent").output().unwrap();
+    let headers = Output(bare).data()["request"]["headers"].clone();
+    assert!(headers.is_object() && headers["authorization"].is_null(), "{headers}");
 }
 
 #[test]
@@ -406,6 +418,7 @@ fn check_counts_what_the_ledger_says() {
     scene.server.play(Script::always(Act::status(401)));
     let out = scene.run(&["claude", "check", "--probe", "1"]);
     assert_eq!(out.code(), 10, "{out}");
+    assert!(out.out().contains("probe      0 of 1 answered\n"), "{out}");
     let data = scene.json(&["claude", "check"]);
     assert_eq!((&data["calls"]["answered"], &data["calls"]["failed"]), (&3.into(), &1.into()));
     assert_eq!(data["calls"]["success_rate"], 0.75);
@@ -561,6 +574,16 @@ fn the_key_appears_nowhere() {
             scope.spawn(|| part.iter().for_each(|(turn, act)| keeps_the_key(*turn, act)));
         }
     });
+}
+
+#[test]
+fn about_nothing_nobody_is_asked() {
+    let scene = Scene::new(Script::new([]));
+    for verb in ["priorities", "assign", "health", "team"] {
+        scene.run(&["claude", verb]).fails(6, "no work and no agent is recorded");
+        scene.run(&["claude", verb, "--offline"]).fails(6, "nobody was asked");
+    }
+    assert_eq!(scene.server.connections(), 0);
 }
 
 /// Lets a third of the commands meet a fault, another third each turn.

@@ -288,11 +288,12 @@ impl Backend for Api {
     }
 
     fn preview(&self, request: &Request, model: &str, stream: bool) -> Value {
+        let key = secret::source(&self.env, &self.key_source);
         json!({
             "method": "POST",
             "url": self.url.as_str(),
             "headers": {
-                "authorization": format!("Bearer {HIDDEN}"),
+                "authorization": key.map(|_| format!("Bearer {HIDDEN}")),
                 "content-type": "application/json",
                 "accept": "application/json",
                 "anthropic-version": VERSION,

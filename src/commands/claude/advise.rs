@@ -14,7 +14,8 @@ use crate::output::line;
 /// How long the advice may take.
 const DEADLINE: Duration = Duration::from_secs(3);
 
-/// The items in the order in which Claude would take them; none without advice.
+/// The items in the order in which Claude, or the rules that stand in for it, would take them; none
+/// without advice.
 pub(in crate::commands) fn order(cx: &mut Context) -> Vec<ItemId> {
     match ask(cx) {
         Ok(ids) => ids,
@@ -33,10 +34,6 @@ fn ask(cx: &mut Context) -> Result<Vec<ItemId>> {
     let claude = super::layer(cx)?;
     let reach = Reach { deadline: Some(DEADLINE), ..Reach::default() };
     let told = scene.analyse(cx, &claude, Kind::Priorities, &reach, &|| None)?;
-    // The rules give the order that a claim has anyway.
-    if told.source == crate::client::claude::Source::Heuristic {
-        return Ok(Vec::new());
-    }
     let rows = told.analysis["priorities"].as_array().cloned().unwrap_or_default();
     if let Some(first) = rows.first() {
         let word = |name: &str| line(first[name].as_str().unwrap_or_default()).into_owned();

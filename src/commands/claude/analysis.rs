@@ -14,7 +14,7 @@ use crate::commands::{Context, Verb, guard};
 use crate::domain::claude::{self as domain, Dropped, Facts, Kind, rules};
 use crate::domain::work::route::{self, Job, Plan, Worker};
 use crate::domain::work::{Query, State};
-use crate::error::Result;
+use crate::error::{self, Error, Result};
 use crate::output::{Column, Screen, Shape, Table, View, line, plural};
 use crate::sys::signal::Stop;
 
@@ -207,6 +207,13 @@ fn show<const K: usize>(cx: &mut Context, reach: &Reach) -> Result<()> {
     let scene = Scene::read(cx)?;
     if reach.dry_run {
         return ask::dry_run(cx, scene.request(KINDS[K], reach), reach);
+    }
+    if scene.facts.is_empty() {
+        return Err(Error::new(
+            error::Kind::Empty,
+            "no work and no agent is recorded: nobody was asked",
+        )
+        .hint("`coord add TITLE` queues an item, `coord agent register` tells of an agent"));
     }
     let claude = super::layer(cx)?;
     let signals = guard::signals()?;

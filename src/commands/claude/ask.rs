@@ -21,8 +21,10 @@ const MOST: usize = 8 << 20;
 /// Ask Claude: a question in, an answer out, with retries, a cache and a budget
 ///
 /// The question is the argument, a file, or standard input. With `--preset` or `--data -` standard
-/// input is data, handed over as such, and the answer is JSON. Exit codes: 5 no answer, 7 refused,
-/// cut short or unfit for the schema, 8 a budget is used up, 124 out of time.
+/// input is data, handed over as such, and the answer is JSON. No rules answer a question of your own:
+/// without Claude, and with `--offline`, only the cache does. Exit codes: 3 no key and no program
+/// `claude`, 5 no answer, 7 refused, cut short or unfit for the schema, 8 a budget is used up, 124 out of
+/// time.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:

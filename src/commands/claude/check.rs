@@ -85,7 +85,8 @@ struct Report {
 struct Probe {
     calls: u32,
     succeeded: u32,
-    slowest_ms: u64,
+    /// The slowest of those that were answered; null without any.
+    slowest_ms: Option<u64>,
     errors: Vec<String>,
 }
 
@@ -152,8 +153,11 @@ impl View for Checked {
             writeln!(out, "cached     {key} {age} {}", line(&report.model))?;
         }
         if let Some(probe) = &self.probe {
-            let (ok, all, slowest) = (probe.succeeded, probe.calls, probe.slowest_ms);
-            writeln!(out, "probe      {ok} of {all} answered, the slowest in {slowest} ms")?;
+            write!(out, "probe      {} of {} answered", probe.succeeded, probe.calls)?;
+            match probe.slowest_ms {
+                Some(slowest) => writeln!(out, ", the slowest in {slowest} ms")?,
+                None => writeln!(out)?,
+            }
             for error in &probe.errors {
                 writeln!(out, "           {}", line(error))?;
             }
@@ -202,7 +206,7 @@ impl Verb for Args {
 /// Makes small calls, none of them from the cache.
 fn probe(cx: &mut Context, claude: &Claude, calls: u32) -> Result<Probe> {
     let signals = guard::signals()?;
-    let mut told = Probe { calls, succeeded: 0, slowest_ms: 0, errors: Vec::new() };
+    let mut told = Probe { calls, succeeded: 0, slowest_ms: None, errors: Vec::new() };
     let clock = std::sync::Arc::clone(&cx.clock);
     for n in 1..=calls {
         let request = Request {
@@ -215,7 +219,12 @@ fn probe(cx: &mut Context, claude: &Claude, calls: u32) -> Result<Probe> {
         let ask = Ask { switches, stop: &stop, ..Ask::new(request, "claude check") };
         let begun = clock.monotonic();
         match super::ask(cx, claude, ask) {
-            Ok(_) => told.succeeded += 1,
+            Ok(_) => {
+                told.succeeded += 1;
+                let took = clock.monotonic().saturating_sub(begun).as_millis();
+                let took = u64::try_from(took).unwrap_or(u64::MAX);
+                told.slowest_ms = told.slowest_ms.max(Some(took));
+            }
             Err(failure) => {
                 let error = super::failed(failure);
                 if matches!(error.kind(), Kind::Interrupted | Kind::Terminated) {
@@ -226,8 +235,6 @@ fn probe(cx: &mut Context, claude: &Claude, calls: u32) -> Result<Probe> {
                 }
             }
         }
-        let took = clock.monotonic().saturating_sub(begun).as_millis();
-        told.slowest_ms = told.slowest_ms.max(u64::try_from(took).unwrap_or(u64::MAX));
     }
     Ok(told)
 }

@@ -16,7 +16,7 @@ pub(super) struct Reach {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(super) deadline: Option<Duration>,
 
-    /// Answer from the cache or by rules; open no connection, run no program
+    /// Answer from the cache, or by rules where there are some; open no connection, run no program
     #[arg(long, conflicts_with_all = ["refresh", "require_fresh", "no_cache"])]
     pub(super) offline: bool,
 
