@@ -280,6 +280,30 @@ fn numbers_are_those_of_the_store() {
 }
 
 #[test]
+fn points_of_the_old_log_are_told_apart() {
+    let old = Old::new();
+    let from = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/legacy");
+    let mut import = old.env.sealed(env!("CARGO_BIN_EXE_coord"));
+    import.args(["import"]).arg(from).env("COORDINATION_DIR", old.dir());
+    assert_eq!(import.output().unwrap().status.code(), Some(10), "a few records are refused");
+    let id = old.claim(&["feature", "Make it", "high", "core"]);
+    old.run(&["complete", &id, "ok", "4"]).done();
+    let told = old.run(&["status"]).out();
+    let words = "57 points (53 of them in the old velocity log; the items done have 47)";
+    assert!(told.contains(words), "{told}");
+    let told = old.run(&["reports"]).out();
+    assert!(told.contains(words.split_once('(').unwrap().1), "{told}");
+    assert!(
+        told.contains(
+            "harbour_team: 2 open, 0 done, 0 given up, 1 points, 1 of them in the old log"
+        )
+    );
+    let mut status = old.env.sealed(env!("CARGO_BIN_EXE_coord"));
+    let status = Output(status.arg("status").env("COORDINATION_DIR", old.dir()).output().unwrap());
+    assert!(status.out().contains("47 points done"), "{status}");
+}
+
+#[test]
 fn a_hundred_claims_at_once_are_a_hundred_rows() {
     let old = Old::new();
     let children: Vec<Child> = (0..100)

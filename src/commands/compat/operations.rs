@@ -13,6 +13,7 @@ use crate::domain::kpi::{Figure, text};
 use crate::domain::legacy::dialect::Spelling;
 use crate::domain::legacy::mirror::seconds;
 use crate::domain::time::human_duration;
+use crate::domain::work::State;
 use crate::error::{Error, Kind, Result};
 use crate::output::plural;
 use crate::settings::Source;
@@ -73,8 +74,21 @@ fn status(cx: &mut Context) -> Result<Reply> {
         facts.agents.len(),
         super::agents::count_active(&facts)
     ));
-    lines.push(format!("  📈 Velocity: {} points", board.points));
+    lines.push(format!("  📈 Velocity: {} points{}", board.points, taken_over(&facts)));
     Ok(Reply::new(lines, ceremonies::data(&board)))
+}
+
+/// How many of the points stand in the log that was taken over, which may credit work that no item
+/// tells of, or leave some out: then done items have other points.
+fn taken_over(facts: &Facts) -> String {
+    let sum = |points: &mut dyn Iterator<Item = u32>| points.map(u64::from).sum::<u64>();
+    let of_log = sum(&mut facts.imported.iter().map(|row| row.points));
+    if of_log == 0 {
+        return String::new();
+    }
+    let done = facts.items.iter().filter(|found| found.state() == State::Done);
+    let of_items = sum(&mut done.filter_map(|found| found.item.points));
+    format!(" ({of_log} of them in the old velocity log; the items done have {of_items})")
 }
 
 fn health(cx: &mut Context) -> Result<Reply> {
@@ -100,10 +114,11 @@ fn metrics(cx: &mut Context, by_team: bool) -> Result<Reply> {
     let mut lines = heading(if by_team { "📋 REPORTS" } else { "📈 METRICS" });
     lines.push(format!("  {}", ceremonies::counts(&board)));
     lines.push(format!(
-        "  📊 Velocity: {} points, {} of them in the last {} days",
+        "  📊 Velocity: {} points, {} of them in the last {} days{}",
         board.points,
         board.points_lately,
-        crate::domain::scrum::SPRINT_DAYS
+        crate::domain::scrum::SPRINT_DAYS,
+        taken_over(&facts)
     ));
     match board.flow {
         Some(flow) => lines.push(format!(
@@ -116,8 +131,13 @@ fn metrics(cx: &mut Context, by_team: bool) -> Result<Reply> {
         let rows = board.teams.iter().map(|(team, about)| {
             let team = if team.is_empty() { "no team" } else { team };
             let open = about.next.len() + about.active.len() + about.blocked.len();
+            let of_log = facts.imported.iter().filter(|row| row.team.as_str() == team);
+            let of_log = match of_log.map(|row| u64::from(row.points)).sum() {
+                0 => String::new(),
+                points => format!(", {points} of them in the old log"),
+            };
             format!(
-                "👥 {team}: {open} open, {} done, {} given up, {} points",
+                "👥 {team}: {open} open, {} done, {} given up, {} points{of_log}",
                 about.done,
                 about.given_up.len(),
                 about.points
@@ -324,7 +344,9 @@ fn backup(cx: &mut Context, rest: &[&str]) -> Result<Reply> {
         made.n
     ));
     let data = serde_json::to_value(&made).unwrap_or_default();
-    Ok(Reply::new(lines, data))
+    let mut reply = Reply::new(lines, data);
+    reply.problems = made.problem().map(|problem| problem.to_string());
+    Ok(reply)
 }
 
 fn restore(cx: &mut Context, rest: &[&str]) -> Result<Reply> {
