@@ -89,6 +89,13 @@ fn nothing_recorded_is_neither_well_nor_firing() {
     let checked = env.json("alert check --no-telemetry");
     assert_eq!(rule(&checked, "availability-low")["state"], "no-data");
     assert_eq!(rule(&checked, "availability-low")["samples"], 19);
+    // The value is that of now, the state that of the last check.
+    noted(&env, 20, 9_000, "ok");
+    let listed = env.coord("alert list --no-telemetry").out();
+    let note = "\tno data at the last check, data now\n";
+    assert_eq!(listed.matches(note).count(), 3, "{listed}");
+    env.coord("alert check --no-telemetry").done();
+    assert!(!env.coord("alert list --no-telemetry").out().contains("last check"));
     TestEnv::bare().coord("alert check").fails(1, "no store at");
 }
 

@@ -94,6 +94,10 @@ fn without_a_store() {
     let env = TestEnv::bare();
     finds(&env.coord("health --json --dir nowhere"), "store", "fail", "there is no store at");
     finds(&env.coord("doctor --json --dir nowhere"), "leases", "not-checked", "no store");
+    for unknown in ["sync", "availability", "telemetry"] {
+        finds(&env.coord("doctor --json --dir nowhere"), unknown, "not-checked", "");
+    }
+    finds(&env.coord("doctor --json --dir nowhere"), "clock", "ok", "nothing was written");
     assert!(!env.root().join("nowhere").exists());
     let out = env.coord("health --dir nowhere");
     assert!(out.out().contains("`coord init` makes one"), "{out}");
@@ -253,7 +257,7 @@ fn availability_and_what_is_left_of_its_budget() {
     };
     std::fs::remove_file(&ops).unwrap();
     let out = env.coord("health --json");
-    finds(&out, "availability", "ok", "nothing is recorded");
+    finds(&out, "availability", "not-checked", "nothing is recorded");
     assert_eq!(
         (&out.data()["availability"], &out.data()["error_budget_left"]),
         (&Value::Null, &Value::Null)

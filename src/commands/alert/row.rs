@@ -62,6 +62,16 @@ impl Row {
         self.form.map_or_else(|| value.to_string(), |unit| unit.show(value))
     }
 
+    /// What the value says that the state, which is that of the last check, does not know yet.
+    fn changed(&self) -> Option<&'static str> {
+        match (self.state, self.finding) {
+            ("no-data", "true" | "untrue") => Some("no data at the last check, data now"),
+            ("ok", "true") => Some("untrue at the last check, true now"),
+            ("pending" | "firing", "untrue") => Some("true at the last check, untrue now"),
+            _ => None,
+        }
+    }
+
     pub(super) fn new(
         rule: &Rule,
         reading: Reading,
@@ -125,7 +135,9 @@ pub(super) fn table(rows: &[Row], out: &mut dyn io::Write, screen: Screen) -> io
             (Some(_), Some(age)) => format!("{} ago", human_duration(age)),
             _ => row.since.clone().unwrap_or_default(),
         };
-        let note = row.silenced_until.as_ref().map(|until| format!("silenced until {until}"));
+        let silenced = row.silenced_until.as_ref().map(|until| format!("silenced until {until}"));
+        let changed = row.changed().map(str::to_owned);
+        let note: Vec<String> = silenced.into_iter().chain(changed).collect();
         table.row([
             row.state.to_owned(),
             row.severity.to_owned(),
@@ -133,7 +145,7 @@ pub(super) fn table(rows: &[Row], out: &mut dyn io::Write, screen: Screen) -> io
             row.shown.clone(),
             row.condition.clone(),
             since,
-            note.unwrap_or_default(),
+            note.join("; "),
         ]);
     }
     table.write(out, screen)

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::measured::{self, Measured};
 use crate::commands::{Context, from_store};
-use crate::domain::health::{self, Finding};
+use crate::domain::health::{self, Finding, Level};
 use crate::domain::time::{Stamp, human_duration, parse_rfc3339};
 use crate::domain::work::State;
 use crate::error::Error;
@@ -285,6 +285,9 @@ fn disk(probe: &mut Probe) -> Finding {
 }
 
 fn sync(probe: &mut Probe) -> Finding {
+    if let Err(finding) = probe.open() {
+        return finding;
+    }
     match &probe.settings {
         Err(_) => Finding::not_checked("the settings cannot be read"),
         Ok(known) if known.sync => Finding::ok("what is acknowledged is durable"),
@@ -374,7 +377,11 @@ fn clock(probe: &mut Probe) -> Finding {
     let written = written.and_then(|log| log.metadata().ok()?.modified().ok());
     let ahead = written.map(DateTime::<Utc>::from).map(|at| at - probe.now.wall);
     let ahead = ahead.and_then(|ahead| ahead.to_std().ok()).unwrap_or_default();
-    health::clock(probe.now.wall.timestamp(), ahead, probe.now.boot != 0)
+    let found = health::clock(probe.now.wall.timestamp(), ahead, probe.now.boot != 0);
+    match probe.open() {
+        Err(_) if found.level == Level::Ok => Finding::ok("the clock is set; nothing was written"),
+        _ => found,
+    }
 }
 
 /// How many are named.

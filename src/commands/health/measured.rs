@@ -118,7 +118,7 @@ pub(super) fn availability(probe: &mut Probe) -> Finding {
     match (measured.budget(), measured.target) {
         (Some(budget), Some(target)) => health::availability(budget, target),
         _ if measured.journal.is_err() => Finding::not_checked("the telemetry cannot be read"),
-        _ => Finding::ok("nothing is recorded of the last 24 hours"),
+        _ => Finding::not_checked("nothing is recorded of the last 24 hours"),
     }
 }
 
@@ -132,7 +132,7 @@ pub(super) fn telemetry(probe: &mut Probe) -> Finding {
             return Finding::warn(why.join(": "))
                 .todo("move it aside: the next command begins a new file");
         }
-        Ok(None) => return Finding::ok("nothing is recorded"),
+        Ok(None) => return Finding::not_checked("nothing is recorded"),
         Ok(Some(noted)) => noted,
     };
     let off = if measured.on { "" } else { "; it is switched off" };
