@@ -93,6 +93,7 @@ pub struct Error {
     hints: Vec<String>,
     cause: Option<anyhow::Error>,
     undelivered: bool,
+    of_store: bool,
 }
 
 /// The result of every command.
@@ -102,7 +103,14 @@ impl Error {
     /// Creates an error; `message` is a lowercase fragment without a full stop.
     #[must_use]
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hints: Vec::new(), cause: None, undelivered: false }
+        Self {
+            kind,
+            message: message.into(),
+            hints: Vec::new(),
+            cause: None,
+            undelivered: false,
+            of_store: false,
+        }
     }
 
     /// Adds the cause.
@@ -130,6 +138,19 @@ impl Error {
     #[must_use]
     pub const fn is_undelivered(&self) -> bool {
         self.undelivered
+    }
+
+    /// It is the store that failed, this program's own, and nothing that was handed to it.
+    #[must_use]
+    pub const fn of_store(mut self) -> Self {
+        self.of_store = true;
+        self
+    }
+
+    /// Whether it is.
+    #[must_use]
+    pub const fn is_of_store(&self) -> bool {
+        self.of_store
     }
 
     /// The same failure, reported as another kind.

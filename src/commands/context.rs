@@ -78,6 +78,8 @@ pub(crate) struct Context {
     pub(super) started: (DateTime<Utc>, Duration),
     pub(super) step: Option<Step>,
     pub(super) about: Option<About>,
+    /// The operation that this command is, if it is about several items.
+    pub(super) about_many: Option<OpId>,
     /// Attempts to ask Claude that are not noted yet.
     pub(super) attempts: Vec<Attempt>,
     /// The state directory, open.
@@ -121,6 +123,7 @@ impl Context {
             started,
             step: None,
             about: None,
+            about_many: None,
             attempts: Vec::new(),
             dir: None,
             waited: Duration::ZERO,

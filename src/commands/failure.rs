@@ -47,23 +47,27 @@ pub(crate) fn from_store(error: store::Error) -> Error {
             "`coord init` makes one here, `coord work add TITLE` queues the first item; `--dir` and `COORD_DIR` say where else to look",
         ),
         E::Damaged { .. } => Error::new(Kind::External, message)
+            .of_store()
             .hint("reading still works; `coord verify --repair` moves what cannot be read aside"),
         E::NewerFormat { .. } => {
             Error::new(Kind::Config, message).hint("install a newer coord; nothing was changed")
         }
         E::Insecure { .. } => Error::new(Kind::External, message)
+            .of_store()
             .hint("if you trust it all the same, say `--trust-dir`"),
         E::Replaced { .. } => Error::new(Kind::Conflict, message)
             .hint("nothing was changed; run the command again on the new one"),
         E::Full { .. } => Error::new(Kind::External, message)
+            .of_store()
             .hint("start a fresh store in another directory with `--dir`"),
         E::Io { what, source } => {
             let full = matches!(source.kind(), std::io::ErrorKind::StorageFull);
             let error = Error::new(Kind::External, format!("cannot {what}")).caused_by(source);
             let hint = if full { "make room and try again" } else { "nothing was changed" };
-            error.hint(hint)
+            error.of_store().hint(hint)
         }
         E::Unknown { op, source, .. } => Error::new(Kind::Unknown, message)
+            .of_store()
             .caused_by(source)
             .hint(format!("repeat the same command with `--op-id {op}`: it is done once only")),
     }

@@ -10,7 +10,7 @@ use super::guard::Over;
 use crate::client::claude::Attempt;
 use crate::domain::telemetry::{Operation, Outcome};
 use crate::domain::trace::{self, Parent, Span, SpanId, TraceId, parse_parent, trace_of_text};
-use crate::domain::work::Item;
+use crate::domain::work::{Item, Op};
 use crate::error::{Error, Kind};
 use crate::settings::{Settings, keys};
 use crate::store::journal::{self, Limits};
@@ -121,6 +121,7 @@ impl Step {
             memory_kib: None,
             agent: None,
             item: None,
+            store_op: None,
             team: None,
             trace_id: self.here.trace,
             span_id: self.here.span,
@@ -190,6 +191,13 @@ pub(crate) fn running(program: &str) -> String {
 pub(crate) fn outcome(error: Option<&Error>) -> Outcome {
     match error {
         Some(error) if error.is_undelivered() => Outcome::Undelivered,
+        Some(error)
+            if matches!(error.kind(), Kind::External | Kind::Unknown)
+                && !error.is_of_store()
+                && !error.is_broken_pipe() =>
+        {
+            Outcome::Outside
+        }
         Some(error) if !error.is_broken_pipe() => {
             Outcome::from_word(error.kind().as_str()).unwrap_or(Outcome::Bug)
         }
@@ -247,6 +255,12 @@ impl Context {
         }
     }
 
+    /// This command is about several items, none of whose traces it is a part of: the history of each
+    /// tells that this operation was a part of its life.
+    pub(crate) fn about_many(&mut self, op: &Op) {
+        self.about_many = Some(op.id.clone());
+    }
+
     /// Where telemetry goes; nowhere if it is switched off, or if this command never looked at the
     /// state directory.
     pub(super) fn sink(&mut self) -> Option<Sink> {
@@ -283,6 +297,7 @@ impl Context {
         }
         op.agent = self.last_agent();
         op.lasting = self.lasting;
+        op.store_op = self.about_many.take().map(|id| id.to_string());
         if let Some(about) = self.about.take() {
             (op.item, op.team) = (Some(about.item), about.team);
         }

@@ -234,6 +234,7 @@ fn operation(random: &mut Random, minute: usize, nth: u64, pace: u64, health: u6
         memory_kib: random.one_in(30).then(|| 20_000 + random.below(70_000)),
         agent: None,
         item: None,
+        store_op: None,
         team: None,
         trace_id: TraceId::from_bits(1, 1),
         span_id: SpanId::from_bits(1),

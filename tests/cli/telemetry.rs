@@ -144,3 +144,25 @@ fn a_place_that_cannot_be_written_stops_nobody() {
     assert_eq!(env.coord("complete -q").code(), 0);
     assert!(!env.root().join("elsewhere").exists());
 }
+
+#[test]
+fn what_the_caller_named_is_no_fault_of_this_program() {
+    let env = TestEnv::new();
+    env.add("One");
+    for line in [
+        "$COORD work list >/dev/full",
+        "$COORD add Two >/dev/full",
+        "$COORD kpi report --junit no/such/x.xml",
+    ] {
+        assert_ne!(env.shell(line).code(), 0, "{line}");
+    }
+    let report = || env.json("telemetry report --no-telemetry")["operations"].clone();
+    let told = report();
+    assert_eq!((&told["faults"], &told["outcomes"]["outside"]), (&0.into(), &3.into()), "{told}");
+    assert_eq!(env.json("health")["availability"], 1.0);
+    // Its own store is its own affair.
+    env.shell("sed -i '2s/.*/garbage/' .coord/work.jsonl").done();
+    env.coord("add Three").fails(5, "the log is damaged");
+    let told = report();
+    assert_eq!((&told["faults"], &told["outcomes"]["external"]), (&1.into(), &1.into()), "{told}");
+}

@@ -346,3 +346,30 @@ fn a_follower_ends_when_nobody_reads_it() {
     let out = Output(child.wait_with_output().unwrap());
     assert_eq!((out.code(), out.err()), (0, String::new()));
 }
+
+#[test]
+fn what_is_done_to_many_is_a_part_of_the_life_of_each() {
+    let env = TestEnv::new();
+    env.feed("add -q", "{\"title\":\"a\",\"id\":\"own\"}\n{\"title\":\"b\"}\n").done();
+    env.feed("add -q", "{\"title\":\"c\"}\n{\"title\":\"d\"}\n").done();
+    env.coord("agent register nova --capacity 9").done();
+    env.coord("work assign --agent tester").done();
+    env.coord("claim w-1 --agent nova").done();
+    let names = |line: &str| {
+        let shown = env.json(line);
+        let branches = shown["branches"].as_array().unwrap().iter();
+        let spans = branches.flat_map(|branch| branch["spans"].as_array().unwrap());
+        let mut names: Vec<_> =
+            spans.map(|span| span["name"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("trace show own"), ["work add", "work assign"]);
+    assert_eq!(names("trace show w-1"), ["work add", "work assign", "work claim"]);
+    assert_eq!(names("trace show w-2"), ["work add", "work assign"]);
+    let listed = env.json("trace list --item w-1 --all")["spans"].clone();
+    assert_eq!(listed.as_array().unwrap().len(), 3, "{listed}");
+    // It is not the other batch that is shown, and what is about one item is not about many.
+    let ops = std::fs::read_to_string(env.store().join("ops.jsonl")).unwrap();
+    assert_eq!(ops.matches("\"store_op\"").count(), 3, "{ops}");
+}

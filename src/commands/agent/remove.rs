@@ -59,6 +59,9 @@ impl Verb for Args {
             Err(store::Error::NoAgent { id }) => return Err(unknown(store, &id)),
             other => other?,
         };
+        if !removed.items.is_empty() {
+            cx.about_many(&op);
+        }
         let items = removed.items.into_iter().map(|found| ItemView::new(found, op.now)).collect();
         let (agent, registered) = (self.id.to_string(), removed.registered);
         cx.ui.emit(&Gone { agent, registered, items })?;

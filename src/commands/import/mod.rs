@@ -84,6 +84,7 @@ impl Verb for Args {
             compare(&facts, cx, &mut outcome)?;
         } else {
             take_over(facts, cx, &op, &mut outcome)?;
+            cx.about_many(&op);
         }
         let refused = outcome.refused();
         cx.ui.emit(&outcome)?;

@@ -18,7 +18,8 @@ use crate::sys::fs::replace_file;
 ///
 /// Everything is computed from what is recorded: the telemetry of the state directory, the store, and
 /// the ledger of the calls to Claude. A fault is an end that `coord` is to blame for (a lock that was
-/// not got in time, a failed disk, a defect); an empty queue or a lost lease is none. Times are those of
+/// not got in time, a store that cannot be read or written, a defect); an empty queue, a lost lease, a file
+/// that was named and is not there, an output or a receiver that fails is none. Times are those of
 /// commands that answer at once: how many were left out because they last by design (workers, `--watch`,
 /// questions to Claude or to a person) is told. Quantiles come from a histogram with three significant
 /// digits.

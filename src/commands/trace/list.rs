@@ -201,7 +201,9 @@ impl View for ByTrace {
 }
 
 impl Args {
-    fn filter(&self, now: DateTime<Utc>) -> Filter {
+    fn filter(&self, cx: &mut Context) -> Filter {
+        let now = cx.clock.wall();
+        let item = self.item.as_ref().and_then(|item| item.parse().ok());
         let outcome = self.status.as_deref().map(|word| match word {
             "ok" => Outcome::Ok,
             "error" => Outcome::Error,
@@ -214,6 +216,7 @@ impl Args {
             name: self.name.clone(),
             agent: self.agent.clone(),
             item: self.item.clone(),
+            store_ops: item.map(|id| source::store_ops(cx, &id)).unwrap_or_default(),
             outcome,
             min_duration_us: self.min_duration.map(micros),
         }
@@ -229,7 +232,7 @@ impl Verb for Args {
         &[Shape::of::<List>(), Shape::of::<ByTrace>(), Shape::of::<Arrived>()];
 
     fn run(self, cx: &mut Context) -> Result<()> {
-        let filter = self.filter(cx.clock.wall());
+        let filter = self.filter(cx);
         if self.follow {
             return follow::run(cx, &filter);
         }

@@ -233,7 +233,7 @@ impl Verb for Args {
         let (item, spans) = match item(cx, &of) {
             Some((id, traces)) => {
                 let life = life(cx, &id, &traces)?;
-                (Some(id), life)
+                (Some(id.to_string()), life)
             }
             None => (None, (one(cx, &of)?, BTreeSet::new())),
         };
@@ -244,11 +244,11 @@ impl Verb for Args {
 }
 
 /// The item that is meant, with its own traces: as they are known now, and as an old program called them.
-fn item(cx: &mut Context, of: &str) -> Option<(String, BTreeSet<String>)> {
+fn item(cx: &mut Context, of: &str) -> Option<(ItemId, BTreeSet<String>)> {
     let id: ItemId = of.parse().ok()?;
     let item = cx.reader().ok()?.get(id.as_str()).ok()?.item;
     let traces = item.trace_id.iter().cloned().chain([item.trace().to_string()]).collect();
-    Some((item.id.to_string(), traces))
+    Some((item.id, traces))
 }
 
 /// The spans of one trace.
@@ -279,14 +279,19 @@ fn one(cx: &mut Context, of: &str) -> Result<Vec<Known>> {
     }
 }
 
-/// The life of an item: its own traces, and in those of others what was about it with all its parts.
-fn life(cx: &mut Context, id: &str, own: &BTreeSet<String>) -> Result<Spans> {
+/// The life of an item: its own traces, and in those of others what was about it, perhaps among others,
+/// with all its parts.
+fn life(cx: &mut Context, id: &ItemId, own: &BTreeSet<String>) -> Result<Spans> {
+    let ops = source::store_ops(cx, id);
+    let about = |span: &Known| {
+        span.item() == Some(id.as_str()) || span.store_op().is_some_and(|op| ops.contains(op))
+    };
     let (mut spans, mut outside) = (Vec::new(), BTreeSet::new());
     let mut others: BTreeSet<String> = BTreeSet::new();
     source::each(cx, None, &mut |span| {
         if own.contains(&span.trace) {
             spans.push(span);
-        } else if span.item() == Some(id) {
+        } else if about(&span) {
             others.insert(span.trace);
         }
     })?;
@@ -305,7 +310,7 @@ fn life(cx: &mut Context, id: &str, own: &BTreeSet<String>) -> Result<Spans> {
             if within.is_some_and(|depth| row.depth <= depth) {
                 within = None;
             }
-            if within.is_none() && row.span.item() == Some(id) {
+            if within.is_none() && about(&row.span) {
                 within = Some(row.depth);
                 outside.extend(row.span.parent.clone());
             }

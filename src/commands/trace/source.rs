@@ -1,8 +1,11 @@
 //! Where spans are read from: what commands noted, and what was taken over from another program.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
 use crate::commands::{Context, from_store};
+use crate::domain::name::ItemId;
 use crate::domain::trace::Known;
 use crate::error::Result;
 use crate::output::plural;
@@ -15,6 +18,12 @@ pub(super) fn journal(cx: &mut Context) -> Result<Journal> {
     cx.settings()?;
     let journal = Journal::open(&dir, cx.flags.trust_dir).map_err(from_store)?;
     journal.ok_or_else(|| from_store(crate::store::Error::Missing { dir }))
+}
+
+/// The operations on the store that an item was part of; none if there is no such item.
+pub(super) fn store_ops(cx: &mut Context, id: &ItemId) -> BTreeSet<String> {
+    let history = cx.reader().ok().and_then(|store| store.history(id).ok()).unwrap_or_default();
+    history.into_iter().map(|event| event.op.to_string()).collect()
 }
 
 /// Shows every span that ended at or after `since`, those taken over included.

@@ -191,8 +191,9 @@ impl Verb for Args {
             return Ok(());
         }
         let added = cx.store()?.add(items, &op)?;
-        if let [only] = added.items.as_slice() {
-            cx.about(&only.item);
+        match added.items.as_slice() {
+            [only] => cx.about(&only.item),
+            _ => cx.about_many(&op),
         }
         let (existing, repeated) = (added.existing, added.repeated);
         let view = Queued {

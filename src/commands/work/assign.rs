@@ -213,6 +213,7 @@ impl Args {
         let planned = moves.len();
         if !self.dry_run && !moves.is_empty() {
             let done = store.assign(&moves, &op)?;
+            cx.about_many(&op);
             rows.retain(|row| done.iter().any(|found| found.item.id.as_str() == row.id));
         }
         let made = rows.len();
@@ -268,6 +269,7 @@ impl Args {
         if !self.dry_run && !moves.is_empty() {
             // What was claimed in between is no longer ours to keep for anybody.
             let done = store.assign(&moves, &op)?;
+            cx.about_many(&op);
             view.moves.retain(|step| done.iter().any(|found| found.item.id.as_str() == step.id));
         }
         let (made, left) = (view.moves.len(), view.unplaced.len());

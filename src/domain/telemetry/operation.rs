@@ -43,8 +43,11 @@ pub enum Outcome {
     Terminated,
     /// A time limit ran out.
     Timeout,
-    /// Something outside failed: disk, network, a child process.
+    /// The store could not be read or written: a failed disk.
     External,
+    /// What is not this program's failed: the output that the answer went to, a file, a program or a
+    /// receiver that was named, the network.
+    Outside,
     /// What was to be told of something, such as an alert's webhook, did not take it.
     Undelivered,
     /// Written but not confirmed durable.
@@ -55,7 +58,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Ok,
         Self::Empty,
         Self::User,
@@ -71,6 +74,7 @@ impl Outcome {
         Self::Terminated,
         Self::Timeout,
         Self::External,
+        Self::Outside,
         Self::Undelivered,
         Self::UnknownOutcome,
         Self::Bug,
@@ -95,6 +99,7 @@ impl Outcome {
             Self::Terminated => "terminated",
             Self::Timeout => "timeout",
             Self::External => "external",
+            Self::Outside => "outside",
             Self::Undelivered => "undelivered",
             Self::UnknownOutcome => "unknown-outcome",
             Self::Bug => "bug",
@@ -146,6 +151,9 @@ pub struct Operation {
     /// The item it was about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<String>,
+    /// The operation on the store, if it was about several items: the history of each has its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_op: Option<String>,
     /// That item's team.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
@@ -216,14 +224,18 @@ impl Operation {
         if self.lock_wait_us > 0 {
             put("coord.lock_wait_us", self.lock_wait_us.into());
         }
-        let texts =
-            [("coord.agent", &self.agent), ("coord.item", &self.item), ("coord.team", &self.team)];
+        let texts = [
+            ("coord.agent", &self.agent),
+            ("coord.item", &self.item),
+            ("coord.team", &self.team),
+            ("coord.store_op", &self.store_op),
+        ];
         for (name, text) in texts {
             if let Some(text) = text {
                 put(name, text.as_str().into());
             }
         }
-        let failed = self.outcome.is_fault();
+        let failed = self.outcome.is_fault() || self.outcome == Outcome::Outside;
         Span {
             trace_id: self.trace_id,
             span_id: self.span_id,

@@ -273,6 +273,7 @@ mod tests {
             memory_kib: None,
             agent: None,
             item: None,
+            store_op: None,
             team: (seconds % 2 == 0).then(|| "core".into()),
             trace_id: TraceId::from_bits(1, 1),
             span_id: SpanId::from_bits(1),

@@ -1,7 +1,7 @@
 //! Spans as they are shown: this program's own, and those taken over from programs whose ids are any
 //! text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -116,6 +116,12 @@ impl Known {
         self.first(&ITEM)
     }
 
+    /// The operation on the store that it did, if that was about several items.
+    #[must_use]
+    pub fn store_op(&self) -> Option<&str> {
+        self.first(&["coord.store_op"])
+    }
+
     /// When it ended; its beginning where nobody knows how long it took.
     #[must_use]
     pub fn end(&self) -> Option<DateTime<Utc>> {
@@ -138,6 +144,8 @@ pub struct Filter {
     pub agent: Option<String>,
     /// About this item.
     pub item: Option<String>,
+    /// Or one of these operations on the store, which were about that item among others.
+    pub store_ops: BTreeSet<String>,
     /// Ended so.
     pub outcome: Option<Outcome>,
     /// Took at least so many microseconds.
@@ -155,7 +163,8 @@ impl Filter {
             && self.until.is_none_or(|until| span.start.is_some_and(|start| start < until))
             && self.name.as_deref().is_none_or(|name| span.name.contains(name))
             && same(&self.agent, span.agent())
-            && same(&self.item, span.item())
+            && (same(&self.item, span.item())
+                || span.store_op().is_some_and(|op| self.store_ops.contains(op)))
             && self.outcome.is_none_or(|outcome| span.outcome == outcome)
             && self.min_duration_us.is_none_or(|min| span.duration_us.is_some_and(|us| us >= min))
     }
@@ -199,6 +208,7 @@ mod tests {
             name: Some("claim".into()),
             agent: Some("a".into()),
             item: Some("w".into()),
+            store_ops: BTreeSet::new(),
             outcome: Some(Outcome::Error),
             min_duration_us: Some(32_500),
         };
@@ -214,6 +224,14 @@ mod tests {
         ] {
             assert!(!one.fits(&span), "{one:?}");
         }
+        let attributes = [("coord.store_op".to_owned(), "op-1".into())].into();
+        let several = Known { attributes, ..span.clone() };
+        let about = |op: &str| Filter {
+            item: Some("w".into()),
+            store_ops: BTreeSet::from([op.to_owned()]),
+            ..Filter::default()
+        };
+        assert!(about("op-1").fits(&several) && !about("op-2").fits(&several));
         let bare = Known { start: None, duration_us: None, ..span };
         assert!(!Filter { since: Some(start), ..Filter::default() }.fits(&bare));
         assert!(!Filter { min_duration_us: Some(0), ..Filter::default() }.fits(&bare));

@@ -107,6 +107,7 @@ fn line_of(op: &Operation) -> Vec<u8> {
         .number_if("memory_kib", op.memory_kib)
         .text_if("agent", op.agent.as_deref())
         .text_if("item", op.item.as_deref())
+        .text_if("store_op", op.store_op.as_deref())
         .text_if("team", op.team.as_deref())
         .bytes("trace_id", &op.trace_id.bytes())
         .bytes("span_id", &op.span_id.bytes());
