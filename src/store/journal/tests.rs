@@ -155,7 +155,7 @@ fn counted(state: &std::path::Path) -> (u64, u64, u64, usize) {
 
 #[test]
 fn counts_stay_when_files_go_and_a_kill_in_between_counts_nothing_twice() {
-    let state = tempfile::tempdir().unwrap();
+    let state = crate::store::scene();
     let dir = Dir::open(state.path(), false).unwrap();
     let limits = Limits { bytes: 1000, ..AMPLE };
     let now: DateTime<Utc> = state.path().metadata().unwrap().modified().unwrap().into();
@@ -199,7 +199,7 @@ fn counts_stay_when_files_go_and_a_kill_in_between_counts_nothing_twice() {
 
 #[test]
 fn totals_that_cannot_be_read_count_as_none_and_are_moved_aside() {
-    let state = tempfile::tempdir().unwrap();
+    let state = crate::store::scene();
     let dir = Dir::open(state.path(), false).unwrap();
     let old = "ops.20260102T030405000000Z.jsonl";
     operation(&dir, &op(1, start()), AMPLE).unwrap();
@@ -221,7 +221,7 @@ fn totals_that_cannot_be_read_count_as_none_and_are_moved_aside() {
 
 #[test]
 fn whoever_counts_while_files_go_counts_all() {
-    let state = tempfile::tempdir().unwrap();
+    let state = crate::store::scene();
     let dir = Dir::open(state.path(), false).unwrap();
     let mut names = Vec::new();
     for file in 0..100 {
