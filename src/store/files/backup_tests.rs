@@ -247,7 +247,8 @@ fn numbers_that_were_given_out_are_never_given_out_again() {
     let Err(RestoreError::Held(held)) = put(&file, &dir, "a") else { panic!("it is held") };
     assert_eq!(held[0].name.as_str(), "deploy");
     assert!(give_back(&mut store, first));
-    put(&file, &dir, "b").unwrap();
+    let restored = put(&file, &dir, "b").unwrap();
+    assert_eq!(restored.files["locks/deploy.json"], Fate::Same);
     let mut new = FileStore::open(options(&dir)).unwrap();
     assert!(claim(&mut new, 5) > stale, "a fencing token came again");
     assert_ne!(add(&mut new, 6), late, "an id came again");
@@ -325,6 +326,28 @@ fn what_is_no_state_is_not_moved_and_a_link_is_followed() {
     let item = Draft { title: "two".to_owned(), ..Draft::default() };
     other.add(vec![item.try_into().unwrap()], &op("op-2", "boss")).unwrap();
     assert_eq!(FileStore::open(options(&dir)).unwrap().summary().unwrap().total(), 2);
+}
+
+#[test]
+fn a_forged_note_of_a_restore_hides_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("state");
+    let mut store = FileStore::open(options(&dir)).unwrap();
+    for n in 1..=3 {
+        let item = Draft { title: format!("item {n}"), ..Draft::default() };
+        store.add(vec![item.try_into().unwrap()], &op(&format!("op-{n}"), "boss")).unwrap();
+    }
+    assert!(store.verify(false, &op("op-4", "auditor")).unwrap().problems.is_empty());
+    let log = std::fs::read_to_string(dir.join("work.jsonl")).unwrap();
+    let kept: Vec<&str> = log.lines().take(3).collect();
+    let link = super::record::chain(format!("{}\n", kept[2]).as_bytes());
+    let note = format!(
+        r#"{{"n":4,"op":"restored","op_id":"x","next_id":4,"at":"2026-01-02T03:04:05Z","by":"x","gaps":[[3,3]],"prev":"{link:016x}"}}"#
+    );
+    std::fs::write(dir.join("work.jsonl"), format!("{}\n{note}\n", kept.join("\n"))).unwrap();
+    let found = store.verify(false, &op("op-5", "auditor")).unwrap();
+    assert!(!found.problems.is_empty(), "write 3 is gone, and the index knew it");
+    assert!(found.notes.iter().any(|note| note.contains("write 3 stayed")), "{:?}", found.notes);
 }
 
 #[test]

@@ -475,7 +475,8 @@ fn fates(manifest: &Manifest, dir: &Path) -> Result<BTreeMap<String, Fate>, Rest
     }
     for path in old.as_ref().map(all).transpose()?.unwrap_or_default() {
         if !matches!(belongs(&path), Belongs::No) {
-            files.entry(path).or_insert(Fate::Aside);
+            let kept = path.starts_with("locks/") && belongs(&path) == Belongs::Yes;
+            files.entry(path).or_insert(if kept { Fate::Same } else { Fate::Aside });
         }
     }
     Ok(files)

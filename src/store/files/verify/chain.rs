@@ -238,7 +238,9 @@ impl Pass<'_> {
         let gap = (self.last + 1, about.n.saturating_sub(1));
         let said = &self.book.said;
         let lost = || said.lost.iter().any(|(lost, spot)| *lost == gap && *spot >= (at, line));
-        if !fits && !self.is_gap_noted(at, line) && !lost() {
+        // It stands right behind what it leaves out, and says nothing of any other place.
+        let restored = || said.left_out.contains(&(gap, (at, line)));
+        if !fits && !self.is_gap_noted(at, line) && !lost() && !restored() {
             let what = format!(
                 "it was changed after it was written: it has the number {} where {} belongs",
                 about.n,
@@ -486,6 +488,13 @@ impl Pass<'_> {
                 let todo = "take `quarantine.jsonl` from a backup";
                 self.problem(ProblemKind::Removed, at, line, what.to_owned(), todo);
             }
+        }
+        for (gap, (at, line)) in said.left_out.iter().take(SHOWN) {
+            let (name, line) = (&self.book.chapters[*at].name, line + 1);
+            self.found.notes.push(format!(
+                "`{name}` line {line}: a backup was restored here; {} stayed with the state that was put aside",
+                writes(gap.0, gap.1)
+            ));
         }
         for note in said.notes.iter().take(SHOWN) {
             self.found.notes.push(told(note, said.moved(note)));

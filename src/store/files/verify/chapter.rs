@@ -81,6 +81,9 @@ pub(super) struct Said {
     pub(super) notes: Vec<Note>,
     /// Numbers that were found cut off, first and last, and the line that says so.
     pub(super) lost: Vec<((u64, u64), Spot)>,
+    /// Numbers that a restore left out, because the state that it put aside had given them out, and the
+    /// line that says so.
+    pub(super) left_out: Vec<((u64, u64), Spot)>,
     /// The links of the lines that stand in the quarantine and cannot be read, as they are there.
     pub(super) kept: HashSet<u64>,
 }
@@ -147,6 +150,10 @@ impl Book {
                     match control.op.as_deref() {
                         Some("lost") => {
                             said.lost.extend(control.gaps.iter().map(|gap| (*gap, (at, here))));
+                        }
+                        Some("restored") => {
+                            let gaps = control.gaps.iter();
+                            said.left_out.extend(gaps.map(|gap| (*gap, (at, here))));
                         }
                         Some("repair") => said.notes.push(Note {
                             spot: (at, here),
