@@ -51,7 +51,7 @@ const EXIT_CODES: &str = "\
 Exit codes
 
     0  done; also when the reader of a pipe has closed it
-    1  cannot be met: no such item, wrong state
+    1  cannot be met: no such item, wrong state, a named file that is not there or cannot be read
     2  wrong command line, or a confirmation was needed and nobody could be asked
     3  wrong configuration
     4  conflict: someone else holds it, the lease was lost, or the store stayed locked;
@@ -66,7 +66,7 @@ Exit codes
   124  a time limit ran out
   130  stopped by SIGINT
   143  stopped by SIGTERM
-    n  commands that run another program hand on its exit code
+    n  `agent run --once` and `lock run` hand on the exit code of their program
 ";
 
 const ENVIRONMENT: &str = "\

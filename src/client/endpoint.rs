@@ -60,6 +60,12 @@ async fn one(client: Client, url: String, limit: Duration) -> Answer {
     }
 }
 
+/// Whether it is an address of the web at all.
+#[must_use]
+pub fn is_web(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
 /// An address that may be shown: without user, password and query.
 #[must_use]
 pub fn without_secrets(url: &str) -> String {

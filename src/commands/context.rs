@@ -157,12 +157,17 @@ impl Context {
     /// The settings. Warnings about files are shown when they are first read.
     pub(crate) fn settings(&mut self) -> Result<&Settings> {
         if self.settings.is_none() {
+            let warnings = self.told_settings()?.warnings.clone();
+            warnings.iter().for_each(|warning| self.ui.warning(warning));
+        }
+        self.told_settings()
+    }
+
+    /// The settings, for who tells the warnings about files in another way.
+    pub(crate) fn told_settings(&mut self) -> Result<&Settings> {
+        if self.settings.is_none() {
             let dir = self.place()?.dir;
-            let settings = Settings::load(&dir, &self.env)?;
-            for warning in &settings.warnings {
-                self.ui.warning(warning);
-            }
-            self.settings = Some(settings);
+            self.settings = Some(Settings::load(&dir, &self.env)?);
         }
         self.settings.as_ref().ok_or_else(|| Error::new(Kind::Bug, "no settings were read"))
     }

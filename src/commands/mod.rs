@@ -11,6 +11,7 @@ pub(crate) mod complete;
 mod config;
 mod context;
 mod demo;
+mod document;
 mod env;
 mod failure;
 mod guard;

@@ -81,3 +81,27 @@ pub(crate) fn count(text: &str) -> Result<usize, &'static str> {
 pub(crate) fn moment(text: &str) -> Result<Moment, &'static str> {
     parse_moment(text)
 }
+
+/// A whole number within bounds.
+pub(crate) fn within<T: TryFrom<u64>, const LEAST: u64, const MOST: u64>(
+    text: &str,
+) -> Result<T, String> {
+    let all_digits = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    let number = all_digits.then(|| text.parse::<u64>().ok()).flatten();
+    let number = number.filter(|n| (LEAST..=MOST).contains(n)).and_then(|n| T::try_from(n).ok());
+    number.ok_or_else(|| format!("expected a whole number from {LEAST} to {MOST}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_out_of_bounds_is_told_what_would_do() {
+        assert_eq!(within::<u32, 1, 53>("53"), Ok(53));
+        for text in ["0", "54", "", "-1", "+1", "1.5", "99999999999999999999"] {
+            let wrong = within::<u32, 1, 53>(text).unwrap_err();
+            assert_eq!(wrong, "expected a whole number from 1 to 53", "{text}");
+        }
+    }
+}

@@ -158,6 +158,10 @@ impl Settings {
                 self.unknown(path, line_at(section.span().start), section.get_ref());
                 continue;
             };
+            let known = format!("{}.", section.get_ref());
+            if rows.is_empty() && !ALL.iter().any(|key| key.name.starts_with(&known)) {
+                self.unknown(path, line_at(section.span().start), section.get_ref());
+            }
             for (name, value) in rows {
                 let full = format!("{}.{}", section.get_ref(), name.get_ref());
                 let line = line_at(name.span().start);
@@ -434,6 +438,10 @@ mod tests {
         assert!(
             warnings[0].ends_with("line 2: unknown key `work.leas`; did you mean `work.lease`?")
         );
+        let (_dir, settings) = load("[work]\n[wrk]\n", &[]);
+        let warnings = settings.unwrap().warnings;
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("line 2: unknown key `wrk`"), "{warnings:?}");
     }
 
     #[test]

@@ -451,20 +451,40 @@ pub struct Replacement {
 }
 
 impl Replacement {
-    /// Begins.
+    /// Begins one for its owner alone.
     pub fn of(path: &Path) -> io::Result<Self> {
-        use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+        use std::os::unix::fs::DirBuilderExt as _;
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        let begun = Self::begin(path, 0o600)?;
+        // An odd umask may have taken from the mode what we need ourselves.
+        begun.file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        Ok(begun)
+    }
+
+    /// Begins one that others may read as far as the umask lets them. What it lies in must be there.
+    pub fn shared(path: &Path) -> io::Result<Self> {
+        let resolved = path.canonicalize().or_else(|e| match std::fs::read_link(path) {
+            // A link to what is not there yet.
+            Ok(target) => Ok(path.parent().unwrap_or(Path::new(".")).join(target)),
+            Err(_) if e.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
+            Err(_) => Err(e),
+        })?;
+        Self::begin(resolved, 0o666)
+    }
+
+    fn begin(path: PathBuf, mode: u32) -> io::Result<Self> {
+        use std::os::unix::fs::OpenOptionsExt as _;
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
         let mut temp = std::ffi::OsString::from(".");
         temp.push(name);
         temp.push(format!(".{}", std::process::id()));
         let temp = parent.join(temp);
-        let options = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).clone();
+        let options = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).clone();
         let file = options.open(&temp)?;
         let parent = parent.to_owned();
         Ok(Self { file, temp, path, parent })
@@ -472,10 +492,9 @@ impl Replacement {
 
     /// Puts it in its place. When it returns it is durable.
     pub fn commit(self) -> io::Result<()> {
-        // An odd umask may have taken from the mode what we need ourselves.
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        let mode = self.path.metadata().map_or(private, |old| old.permissions());
-        self.file.set_permissions(mode)?;
+        if let Ok(old) = self.path.metadata() {
+            self.file.set_permissions(old.permissions())?;
+        }
         self.file.sync_all()?;
         renameat(CWD, &self.temp, CWD, &self.path)?;
         File::open(&self.parent)?.sync_all()

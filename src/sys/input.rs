@@ -17,7 +17,7 @@ pub enum InputError {
     #[error("it has more than {0} bytes")]
     TooLarge(usize),
     /// The system said no.
-    #[error("it cannot be read: {0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
 }
 

@@ -1,6 +1,7 @@
 //! Seams to the outside: each has a real form and a form for tests.
 
 mod clock;
+mod document;
 mod env;
 pub mod fs;
 mod ids;
@@ -18,6 +19,7 @@ pub mod volume;
 mod watch;
 
 pub use clock::{Boot, Clock, FixedClock, SystemClock};
+pub use document::Document;
 pub use env::Env;
 pub use ids::{Ids, RandomIds, SequentialIds};
 pub use plant::plant;

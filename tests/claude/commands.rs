@@ -122,7 +122,7 @@ fn the_question_comes_from_a_file_or_standard_input_and_data_with_a_preset() {
     let asked = scene.server.seen().last().unwrap().body["messages"][0]["content"].to_string();
     assert_eq!(asked.matches("</data>").count(), 1, "{asked}");
     feed(&["claude", "ask"], "  ").fails(2, "nothing to ask");
-    scene.run(&["claude", "ask", "--file", "nowhere"]).fails(5, "cannot read `nowhere`");
+    scene.run(&["claude", "ask", "--file", "nowhere"]).fails(1, "cannot read `nowhere`");
     scene.env.write("schema.json", "[1]");
     scene.run(&["claude", "ask", "x", "--schema", "schema.json"]).fails(2, "no JSON Schema");
 }

@@ -500,6 +500,23 @@ fn a_damaged_state_is_told_and_set_aside() {
     out.done();
     assert!(out.err().contains("cannot be read and counts as empty"), "{out}");
     assert!(env.store().join("alerts/state.damaged.json").exists());
-    env.coord("alert check --rules none.toml").fails(3, "cannot read the rules");
+    env.coord("alert check --rules none.toml").fails(1, "cannot read the rules");
     env.coord("alert show none").fails(1, "no rule `none`");
+    std::fs::create_dir(env.root().join("rules")).unwrap();
+    env.coord("alert check --rules rules").fails(1, "it is a directory");
+}
+
+#[test]
+fn what_a_hint_tells_to_type_has_the_same_rules() {
+    let env = TestEnv::new();
+    env.add("one");
+    env.write("mine.toml", "[[rule]]\nname = \"mine\"\nmetric = \"work-pending\"\ncomparison = \">\"\nthreshold = 0\nseverity = \"critical\"\nsummary = \"work\"\n");
+    let out = env.coord("alert check --rules mine.toml");
+    assert_eq!(out.code(), 10, "{out}");
+    assert!(out.err().contains("`coord alert show NAME --rules mine.toml`"), "{out}");
+    assert!(out.err().contains("`coord alert silence NAME --rules mine.toml --for"), "{out}");
+    let out = env.coord("alert show other --rules mine.toml");
+    out.fails(1, "no rule `other`");
+    assert!(out.err().contains("`coord alert list --rules mine.toml`"), "{out}");
+    env.coord("alert show mine --rules mine.toml").done();
 }

@@ -327,3 +327,30 @@ fn addresses_that_are_watched_answer_in_time_or_fail() {
     let out = env.coord("health --json");
     finds(&out, "config", "warn", "cannot be set by a project");
 }
+
+#[test]
+fn numbers_and_addresses_are_refused_in_words() {
+    let env = TestEnv::new();
+    for line in ["health --min 101", "health --min x", "health --min 99999999999999999999"] {
+        env.coord(line).fails(2, "expected a whole number from 0 to 100");
+    }
+    let out = env.shell("COORD_HEALTH_ENDPOINTS=foo $COORD health");
+    assert!(out.out().contains("does not begin with `http://` or `https://`"), "{out}");
+    assert_eq!(env.coord("health --json").data()["availability_target"], 0.9999);
+}
+
+#[test]
+fn settings_are_told_of_once_and_the_hint_fits() {
+    let env = TestEnv::new();
+    env.write(env.store().join("config.toml"), "[wrk]\n[work]\nleas = \"1m\"\n");
+    let out = env.coord("config check");
+    assert_eq!(out.code(), 10, "{out}");
+    for key in ["`wrk`", "`work.leas`"] {
+        assert_eq!(format!("{}{}", out.out(), out.err()).matches(key).count(), 1, "{key}: {out}");
+    }
+    assert!(out.err().contains("`coord config edit`"), "{out}");
+    std::fs::remove_file(env.store().join("config.toml")).unwrap();
+    let out = env.shell("COORD_WORK_LEESE=1m $COORD config check");
+    assert_eq!(out.code(), 10, "{out}");
+    assert!(out.err().contains("unset or rename the variable"), "{out}");
+}

@@ -280,6 +280,9 @@ fn wrong_uses_are_told() {
     env.coord("kpi report --weekly --window 1d").fails(2, "does not go with");
     env.coord("kpi report --html none/page.html").fails(5, "cannot write `none/page.html`");
     env.coord("kpi report --html a --junit a").fails(2, "the same file");
+    env.coord("kpi report --html - --json").fails(2, "one form only");
+    env.coord("kpi report --window -5m").fails(2, "expected a number with a unit");
+    env.coord("kpi report --weekly=0").fails(2, "expected a whole number from 1 to 53");
     let missing = env.coord("kpi report --dir nowhere");
     assert!(missing.code() == 1 && !env.root().join("nowhere").exists(), "{missing}");
     let out = env.shell("COORD_KPI_AVAILABILITY=200 $COORD kpi report");
@@ -366,4 +369,13 @@ fn the_page_opens_in_a_browser_without_a_complaint_and_without_network() {
             !dom.replace("http://www.w3.org/2000/svg", "").replace("file://", "").contains("://")
         );
     }
+}
+
+#[test]
+fn a_page_for_standard_output_takes_the_place_of_the_report() {
+    let env = empty();
+    let out = env.coord("kpi report --html -");
+    out.done();
+    assert!(out.out().starts_with("<!") && out.out().trim_end().ends_with("</html>"), "{out}");
+    assert!(!env.root().join("-").exists());
 }

@@ -286,3 +286,43 @@ fn what_lasts_by_design_is_left_out_of_times_and_told() {
     let rules = env.json("alert list --no-telemetry");
     assert!(rules.to_string().contains("response-time"), "{rules}");
 }
+
+#[test]
+fn a_document_goes_where_it_is_wanted() {
+    let env = seeded();
+    let report = "telemetry report --prometheus --no-telemetry --output";
+    let text = env.coord(&format!("{report} -"));
+    text.done();
+    assert!(text.out().contains("coord_up 1\n") && text.err().is_empty(), "{text}");
+    assert!(!env.root().join("-").exists());
+    let out = env.shell(&format!(
+        "umask 022; mkfifo pipe; ln -s real link; (cat pipe >piped &) ; \
+         $COORD {report} pipe && $COORD {report} link && $COORD {report} new.prom && \
+         stat -c '%F %a' pipe link real new.prom && sleep 0.2; tail -n 1 piped"
+    ));
+    let (up, files) =
+        ("coord_up 1", "fifo 644\nsymbolic link 777\nregular file 644\nregular file 644");
+    assert_eq!(out.out().trim_end(), format!("{files}\n{up}"), "{out}");
+    // What a shell has opened is written into, not taken from it.
+    let out = env.shell(&format!(
+        "{{ echo first; $COORD {report} /dev/stdout; }} >both; head -n 1 both; tail -n 1 both"
+    ));
+    assert_eq!(out.out(), format!("first\n{up}\n"), "{out}");
+    let out = env.shell(&format!("$COORD {report} /dev/stdout | head -n 1"));
+    assert!(out.out().starts_with("# "), "{out}");
+    env.coord(&format!("{report} none/x")).fails(5, "cannot write `none/x`");
+    assert!(!env.root().join("none").exists());
+    // A full device; only who may make one can try.
+    let out = env.shell(&format!(
+        "mknod full c 1 7 2>/dev/null || exit 77; $COORD {report} full; echo $?; stat -c %F full"
+    ));
+    if out.code() != 77 && !out.err().contains("Permission denied") {
+        assert_eq!(out.out(), "5\ncharacter special file\n", "{out}");
+    }
+}
+
+#[test]
+fn a_window_of_less_than_nothing_is_no_window() {
+    let env = TestEnv::new();
+    env.coord("telemetry report --window -5m").fails(2, "expected a number with a unit");
+}

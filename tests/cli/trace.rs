@@ -373,3 +373,11 @@ fn what_is_done_to_many_is_a_part_of_the_life_of_each() {
     let ops = std::fs::read_to_string(env.store().join("ops.jsonl")).unwrap();
     assert_eq!(ops.matches("\"store_op\"").count(), 3, "{ops}");
 }
+
+#[test]
+fn a_window_that_ends_before_it_begins_is_refused() {
+    let env = TestEnv::new();
+    env.add("one");
+    env.coord("trace list --since 2h --until 3h").fails(2, "ends before it begins");
+    env.coord("trace list --since 3h --until 2h").done();
+}

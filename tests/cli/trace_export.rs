@@ -364,3 +364,31 @@ fn nothing_is_sent_unasked_and_wrong_uses_are_told() {
     let out = env.coord("trace export --file out.json --since 2030-01-01");
     assert_eq!((out.code(), std::fs::read(env.root().join("out.json")).unwrap()), (0, vec![]));
 }
+
+#[test]
+fn standard_output_and_pipes_take_the_lines_alone() {
+    let env = TestEnv::new();
+    env.add("one");
+    let out = env.coord("trace export --file -");
+    out.done();
+    let line: Value = serde_json::from_str(out.out().trim_end()).unwrap();
+    assert!(line["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["name"].is_string(), "{out}");
+    let out = env.shell("mkfifo pipe; (cat pipe >piped &); $COORD trace export --file pipe -q && stat -c %F pipe && sleep 0.2; wc -l <piped");
+    assert_eq!(out.out().lines().collect::<Vec<_>>()[1..], ["fifo", "1"], "{out}");
+}
+
+#[test]
+fn what_is_tried_again_is_told_at_once() {
+    let env = TestEnv::new();
+    env.add("one");
+    // The port was free a moment ago; nobody listens there.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let out = env.coord(&format!("trace export --endpoint http://{address} --deadline 2s"));
+    out.fails(5, "attempts");
+    let first = out.err().lines().next().unwrap().to_owned();
+    assert!(
+        first.contains("Connection refused") && first.ends_with("trying again for up to 2s"),
+        "{out}"
+    );
+    assert_eq!(out.err().matches("trying again").count(), 1, "{out}");
+}

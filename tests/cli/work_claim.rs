@@ -61,7 +61,11 @@ fn wishes_narrow_it_and_a_name_is_exact_or_a_beginning() {
 fn waiting_ends_when_there_is_something_or_when_it_is_over() {
     let env = TestEnv::new();
     let started = std::time::Instant::now();
-    env.coord("claim --wait 300ms").fails(6, "the queue is empty");
+    let waited = env.coord("claim --wait 300ms");
+    waited.fails(6, "the queue is empty, after 300ms of waiting");
+    assert!(!waited.err().contains("waits until there is something"), "{waited}");
+    let at_once = env.coord("claim");
+    assert!(at_once.err().contains("`--wait` waits until there is something"), "{at_once}");
     assert!(started.elapsed().as_millis() >= 300);
     let mut waiting = env.command();
     waiting.args(["claim", "-q", "--wait", "60s"]).stdout(std::process::Stdio::piped());

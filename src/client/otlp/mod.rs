@@ -97,6 +97,8 @@ pub struct Surroundings<'a> {
     pub stop: &'a dyn Fn() -> Option<Stop>,
     /// For how long a batch is tried.
     pub deadline: Duration,
+    /// Hears why the first attempt failed, if there will be another.
+    pub again: &'a dyn Fn(&str),
 }
 
 /// What sends spans to one receiver.
@@ -138,6 +140,9 @@ impl Exporter {
                     format!("; it asks to be left alone for {after}")
                 });
                 return refused(fault.message + &asked.unwrap_or_default(), fault.why);
+            }
+            if attempts == 1 {
+                (around.again)(&fault.message);
             }
             let until = around.clock.monotonic() + wait;
             loop {

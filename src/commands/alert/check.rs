@@ -87,6 +87,8 @@ pub(in crate::commands) struct Outcome {
     deliveries: Vec<Delivery>,
     /// When it was made.
     at: chrono::DateTime<chrono::Utc>,
+    /// What must be typed to have the same rules elsewhere.
+    flag: String,
 }
 
 impl Outcome {
@@ -110,10 +112,11 @@ impl Outcome {
     /// The error with which a check ends that has found something.
     fn error(&self) -> Option<Error> {
         if let Some(what) = self.critical_words() {
-            return Some(Error::new(Kind::Problems, what).hint(
-                "`coord alert show NAME` tells more; `coord alert silence NAME --for 2h --reason TEXT` \
-                 takes it out of this",
-            ));
+            let flag = &self.flag;
+            return Some(Error::new(Kind::Problems, what).hint(format!(
+                "`coord alert show NAME{flag}` tells more; \
+                 `coord alert silence NAME{flag} --for 2h --reason TEXT` takes it out of this",
+            )));
         }
         let failed = self.deliveries.iter().filter(|delivery| !delivery.delivered).count() as u64;
         (failed > 0).then(|| {
@@ -132,12 +135,13 @@ pub(in crate::commands) fn check(cx: &mut Context, args: &Args) -> Result<Outcom
     let readings = readings(cx, &rules.all)?;
     let found: Vec<_> = rules.all.into_iter().zip(readings).collect();
     let (targets, origin, sources) = (config.targets(), origin(cx)?, rules.sources);
+    let flag = rules.flag;
     let at = cx.clock.wall();
     let evaluate = |record: &mut Record| record.evaluate(&found, &sources, &targets, &origin, at);
     if args.dry_run {
         let (_, mut record) = remembered(cx)?;
         let seen = evaluate(&mut record);
-        return Ok(Outcome { seen, deliveries: Vec::new(), at });
+        return Ok(Outcome { seen, deliveries: Vec::new(), at, flag });
     }
     let alerts = files(cx)?;
     let (seen, due) = change(cx, &alerts, |record| {
@@ -150,7 +154,7 @@ pub(in crate::commands) fn check(cx: &mut Context, args: &Args) -> Result<Outcom
     if deliveries.is_none() {
         cx.ui.warning("another process is delivering notices; what is due is left to it");
     }
-    Ok(Outcome { seen, deliveries: deliveries.unwrap_or_default(), at })
+    Ok(Outcome { seen, deliveries: deliveries.unwrap_or_default(), at, flag })
 }
 
 impl Args {

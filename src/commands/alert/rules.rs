@@ -29,6 +29,8 @@ pub(super) struct Given {
 pub(super) struct Rules {
     pub(super) all: Vec<Rule>,
     pub(super) sources: BTreeSet<String>,
+    /// What must be typed to have the same rules elsewhere: empty, or `--rules` with its file.
+    pub(super) flag: String,
 }
 
 impl Rules {
@@ -44,7 +46,7 @@ impl Rules {
                 Some((_, near)) => unknown.hint(format!("did you mean `{near}`?")),
                 None => unknown,
             }
-            .hint("`coord alert list` shows every rule")
+            .hint(format!("`coord alert list{}` shows every rule", self.flag))
         })
     }
 }
@@ -70,7 +72,8 @@ impl Given {
         }
         sources.insert(source);
         if let Some(path) = &self.rules {
-            let bytes = read_file(path, MOST).map_err(|why| unreadable(path, why))?;
+            let named = |why| unreadable(path, why).of_kind(Kind::User);
+            let bytes = read_file(path, MOST).map_err(named)?;
             let path = path.canonicalize().unwrap_or_else(|_| path.clone());
             let source = path.display().to_string();
             files.push((Layer::Given, source.clone(), parse(&bytes, &source)?));
@@ -80,7 +83,8 @@ impl Given {
         for refused in refused {
             cx.ui.warning(&refused);
         }
-        Ok(Rules { all, sources })
+        let flag = self.rules.as_ref().map(|path| format!(" --rules {}", path.display()));
+        Ok(Rules { all, sources, flag: flag.unwrap_or_default() })
     }
 }
 

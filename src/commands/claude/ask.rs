@@ -270,7 +270,7 @@ fn schema(path: &std::path::Path, text: &str) -> Result<Value> {
 
 pub(in crate::commands) fn read(path: &std::path::Path) -> Result<String> {
     let failed = |why: String| {
-        Error::new(Kind::External, format!("cannot read `{}`: {why}", path.display()))
+        Error::new(Kind::User, format!("cannot read `{}`: {why}", path.display()))
             .hint("name a plain text file of at most 8 MiB, or `-` for standard input")
     };
     let bytes = read_file(path, MOST).map_err(|why| failed(why.to_string()))?;

@@ -28,7 +28,7 @@ Examples:
   coord claude check --last 1000 --json | jq .data.calls.success_rate")]
 pub(super) struct Args {
     /// Make so many small calls
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = values::within::<u32, 1, 1000>)]
     probe: Option<u32>,
 
     /// How many of the last calls count for the success rate

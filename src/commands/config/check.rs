@@ -58,8 +58,12 @@ impl Verb for Args {
         let dir = cx.place()?.dir;
         let (mut errors, warnings) = Settings::check(&dir, &cx.env);
         if errors.is_empty() {
+            // What the files are warned of stands in the answer, and is not to be told twice.
+            cx.told_settings()?;
             errors = claude::problems(cx);
         }
+        let files = cx.told_settings().map_or(1, |settings| settings.warnings.len());
+        let only_variables = errors.is_empty() && files == 0;
         let errors = errors.into_iter().map(|error| Problem {
             severity: "error",
             message: error.to_string(),
@@ -76,8 +80,11 @@ impl Verb for Args {
         if count == 0 {
             return Ok(());
         }
-        Err(Error::new(Kind::Problems, "the settings have problems").hint(
-            "`coord config edit` opens the file, `coord help config` tells what may stand in it",
-        ))
+        let hint = if only_variables {
+            "unset or rename the variable; `coord help environment` and `coord help config` name them all"
+        } else {
+            "`coord config edit` opens the file, `coord help config` tells what may stand in it"
+        };
+        Err(Error::new(Kind::Problems, "the settings have problems").hint(hint))
     }
 }

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use self::check::{compare, expected_result};
 use self::report::{Agent, Check, Killed, Report};
 use self::swarm::Ran;
-use super::{Context, Verb};
+use super::{Context, Verb, values};
 use crate::domain::work::{Found, Query, Sort, State};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Shape, plural};
@@ -41,7 +41,7 @@ Examples:
 pub(crate) struct Args {
     /// How many workers
     #[arg(long, value_name = "N", default_value_t = 4)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=100))]
+    #[arg(value_parser = values::within::<u64, 1, 100>)]
     agents: u64,
 
     /// Leave the store where it is

@@ -48,7 +48,8 @@ impl Measured {
         Self {
             journal,
             on,
-            target: target.map(|percent| percent / 100.0),
+            // 99.99 / 100 is not the nearest number to 0.9999.
+            target: target.map(|percent| (percent * 1e6).round() / 1e8),
             endpoints,
             patience: patience.unwrap_or(Duration::from_secs(2)),
         }
@@ -165,13 +166,16 @@ pub(super) fn endpoints(probe: &mut Probe) -> Finding {
     let wrong: Vec<String> = urls
         .iter()
         .zip(&answers)
-        .filter_map(|(url, answer)| {
-            let url = endpoint::without_secrets(url);
-            match answer {
-                Answer::Status(200..=399) => None,
-                Answer::Status(status) => Some(format!("`{url}` answers {status}")),
-                Answer::Failed(why) => Some(format!("`{url}`: {why}")),
+        .filter_map(|(url, answer)| match answer {
+            Answer::Status(200..=399) => None,
+            Answer::Status(status) => {
+                Some(format!("`{}` answers {status}", endpoint::without_secrets(url)))
             }
+            Answer::Failed(_) if !endpoint::is_web(url) => Some(
+                "an address in `health.endpoints` does not begin with `http://` or `https://`"
+                    .to_owned(),
+            ),
+            Answer::Failed(why) => Some(format!("`{}`: {why}", endpoint::without_secrets(url))),
         })
         .collect();
     if wrong.is_empty() {

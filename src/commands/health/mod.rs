@@ -4,11 +4,9 @@ mod checks;
 mod measured;
 mod report;
 
-use clap::builder::RangedU64ValueParser;
-
 use self::checks::{CHECKS, Probe};
 use self::report::Report;
-use super::{Context, Verb};
+use super::{Context, Verb, values};
 use crate::domain::health::{LEAST_FREE, Level};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Shape, plural};
@@ -57,11 +55,11 @@ pub(crate) struct DoctorArgs {
 #[derive(clap::Args, Debug)]
 struct Limits {
     /// The lowest score that will do
-    #[arg(long, value_name = "SCORE", default_value = "0", value_parser = RangedU64ValueParser::<u32>::new().range(0..=100))]
+    #[arg(long, value_name = "SCORE", default_value = "0", value_parser = values::within::<u32, 0, 100>)]
     min: u32,
 
     /// How much room the disk must have, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = LEAST_FREE >> 20, value_parser = RangedU64ValueParser::<u64>::new().range(0..1 << 40))]
+    #[arg(long, value_name = "MIB", default_value_t = LEAST_FREE >> 20, value_parser = values::within::<u64, 0, { 1 << 40 }>)]
     min_free: u64,
 }
 

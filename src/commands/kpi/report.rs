@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use clap::builder::RangedU64ValueParser;
 
 use super::forms;
 use super::view::{Period, Report};
 use crate::commands::observed::{observe, observe_each};
-use crate::commands::{Context, Verb, scripts};
+use crate::commands::{Context, Verb, document, scripts, values};
 use crate::domain::kpi::{Coverage, Evidence, Figure, Kpi, Required, Targets, Week, measure};
 use crate::domain::telemetry::{Dimension, Window};
 use crate::domain::time::{parse_duration, parse_rfc3339};
@@ -48,7 +47,8 @@ pub(super) struct Args {
     since: Option<When>,
 
     /// How long the window is, up to now or to `--until` [default: 7d]
-    #[arg(long, value_name = "TIME", value_parser = window, conflicts_with_all = ["weekly", "since"])]
+    #[arg(long, value_name = "TIME", value_parser = window, conflicts_with_all = ["weekly", "since"],
+        allow_hyphen_values = true)]
     window: Option<Duration>,
 
     /// When the window ends [default: now]
@@ -57,7 +57,7 @@ pub(super) struct Args {
 
     /// A card for each of the last weeks (ISO 8601, UTC), this one included
     #[arg(long, value_name = "WEEKS", num_args = 0..=1, default_missing_value = "4",
-        require_equals = true, value_parser = RangedU64ValueParser::<u32>::new().range(1..=53))]
+        require_equals = true, value_parser = values::within::<u32, 1, 53>)]
     weekly: Option<u32>,
 
     /// A report on test coverage: lcov, or JSON of llvm-cov, coverage.py, Istanbul, Cobertura
@@ -80,11 +80,11 @@ pub(super) struct Args {
     #[arg(long)]
     markdown: bool,
 
-    /// Write a page with charts, whole in one file
+    /// Write a page with charts, whole in one file; `-` prints it instead of the report
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     html: Option<PathBuf>,
 
-    /// Write an XML report for CI servers, in the form of `JUnit`
+    /// Write an XML report for CI servers, in the form of `JUnit`; `-` prints it instead
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     junit: Option<PathBuf>,
 
@@ -138,15 +138,18 @@ impl Verb for Args {
             report.judge(&required);
         }
         if let Some(file) = &self.html {
-            write(cx, file, &super::html::page(&report)?)?;
+            document::give(cx, file, &super::html::page(&report)?)?;
         }
         if let Some(file) = &self.junit {
-            write(cx, file, &forms::junit(&report))?;
+            document::give(cx, file, &forms::junit(&report))?;
         }
-        cx.ui.emit(&report)?;
+        let taken = self.takes_stdout();
+        if !taken {
+            cx.ui.emit(&report)?;
+        }
         if self.github {
             let lines = forms::annotations(&report);
-            if cx.ui.format() == Format::Human {
+            if cx.ui.format() == Format::Human && !taken {
                 cx.ui.page(&lines)?;
             } else {
                 lines.lines().for_each(|line| cx.ui.status(line));
@@ -169,6 +172,10 @@ impl Args {
             let error = Error::new(Kind::Usage, "`--markdown` is a form of its own");
             return Err(error.hint("leave it out, or `--json` and `--format`"));
         }
+        if self.takes_stdout() && (self.markdown || cx.ui.format() != Format::Human) {
+            let error = Error::new(Kind::Usage, "standard output has room for one form only");
+            return Err(error.hint("write the others to files"));
+        }
         if let (Some(html), Some(junit)) = (&self.html, &self.junit)
             && html == junit
         {
@@ -176,6 +183,11 @@ impl Args {
             return Err(error.hint("give each a file of its own"));
         }
         Ok(())
+    }
+
+    /// Whether a page or an XML report takes the place of the answer.
+    fn takes_stdout(&self) -> bool {
+        [&self.html, &self.junit].into_iter().flatten().any(|file| document::is_stdout(file))
     }
 
     fn required(&self) -> Required {
@@ -293,9 +305,7 @@ const LARGEST: u64 = 256 << 20;
 fn coverage(file: &Path) -> Result<Coverage> {
     let shown = file.display();
     let failed = |source: std::io::Error| {
-        let missing = source.kind() == std::io::ErrorKind::NotFound;
-        let kind = if missing { Kind::User } else { Kind::External };
-        Error::new(kind, format!("cannot read the coverage report `{shown}`"))
+        Error::new(Kind::User, format!("cannot read the coverage report `{shown}`"))
             .caused_by(source)
             .hint("give the file that your tool wrote, such as `lcov.info`")
     };
@@ -310,18 +320,4 @@ fn coverage(file: &Path) -> Result<Coverage> {
     }
     let bytes = std::fs::read(file).map_err(failed)?;
     Coverage::read(&String::from_utf8_lossy(&bytes)).map_err(|e| wrong(e.to_string()))
-}
-
-/// Writes one of the files that were asked for.
-fn write(cx: &mut Context, file: &Path, text: &str) -> Result<()> {
-    use std::io::Write as _;
-    let shown = file.display();
-    let written = std::fs::File::create(file).and_then(|mut f| f.write_all(text.as_bytes()));
-    written.map_err(|source| {
-        Error::new(Kind::External, format!("cannot write `{shown}`"))
-            .caused_by(source)
-            .hint("give a file in a directory that is there and that you may write")
-    })?;
-    cx.ui.status(&format!("wrote `{shown}`"));
-    Ok(())
 }

@@ -115,9 +115,7 @@ pub(in crate::commands) fn count(dir: &Path) -> Result<u64> {
 fn look(top: &Path, exclude: &[OsString]) -> Result<Tree> {
     let shown = top.display();
     let about = std::fs::metadata(top).map_err(|source| {
-        let missing = source.kind() == std::io::ErrorKind::NotFound;
-        let kind = if missing { Kind::User } else { Kind::External };
-        Error::new(kind, format!("cannot read the directory `{shown}`"))
+        Error::new(Kind::User, format!("cannot read the directory `{shown}`"))
             .caused_by(source)
             .hint("give the top of the tree that holds the scripts, such as `.`")
     })?;

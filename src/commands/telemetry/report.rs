@@ -7,12 +7,11 @@ use clap::ValueEnum;
 
 use super::told::Told;
 use super::{export, markdown};
-use crate::commands::{Context, Verb, observed, values};
+use crate::commands::{Context, Verb, document, observed, values};
 use crate::domain::telemetry::{Dimension, Window};
 use crate::domain::time::{Moment, parse_duration};
 use crate::error::{Error, Kind, Result};
 use crate::output::Shape;
-use crate::sys::fs::replace_file;
 
 /// Sum up what commands did in a window of time: how many, how they ended, how long they took
 ///
@@ -37,7 +36,8 @@ Examples:
   coord telemetry report --prometheus --output /var/lib/node_exporter/coord.prom")]
 pub(super) struct Args {
     /// How long the window is, up to now or to `--until`
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "24h", conflicts_with = "since")]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "24h",
+        conflicts_with = "since", allow_hyphen_values = true)]
     window: Duration,
 
     /// When the window begins: a time ago (`2h`), a date, or a time in RFC 3339
@@ -69,7 +69,7 @@ pub(super) struct Args {
     prometheus: bool,
 
     /// Write it to a file instead, which is replaced as a whole; needs one of the forms above
-    #[arg(long, value_name = "FILE", requires = "form")]
+    #[arg(long, value_name = "FILE", requires = "form", value_hint = clap::ValueHint::FilePath)]
     output: Option<PathBuf>,
 }
 
@@ -131,12 +131,6 @@ impl Args {
     /// Prints a document, or writes it where it is wanted.
     fn give(&self, cx: &mut Context, text: &str) -> Result<()> {
         let Some(path) = &self.output else { return Ok(cx.ui.page(text)?) };
-        replace_file(path, text.as_bytes()).map_err(|source| {
-            Error::new(Kind::External, format!("cannot write `{}`", path.display()))
-                .caused_by(source)
-                .hint("what was there before is still there")
-        })?;
-        cx.ui.status(&format!("wrote `{}`", path.display()));
-        Ok(())
+        document::give(cx, path, text)
     }
 }

@@ -1,5 +1,6 @@
 //! `coord trace export`.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -11,14 +12,14 @@ use serde::Serialize;
 
 use super::source;
 use crate::client::otlp::{Exporter, Refusal, Surroundings, Target, Why, json_line, resource};
-use crate::commands::{Context, Verb, from_store, guard, values};
-use crate::domain::time::{Moment, parse_duration};
+use crate::commands::{Context, Verb, document, from_store, guard, values};
+use crate::domain::time::{Moment, human_duration, parse_duration};
 use crate::domain::trace::Span;
 use crate::error::{Error, Kind, Result};
 use crate::output::{Screen, Shape, View, line, plural};
 use crate::store::exported::Exported;
 use crate::store::journal::{Journal, Marks};
-use crate::sys::fs::Replacement;
+use crate::sys::Document;
 
 /// Send what was noted to an OpenTelemetry collector, or write it to a file
 ///
@@ -34,15 +35,19 @@ use crate::sys::fs::Replacement;
 #[command(after_help = "\
 Examples:
   coord trace export --endpoint http://localhost:4318    What is new since the last time
-  coord trace export --dry-run                           How much that would be
-  coord trace export --all --since 1d                    The last day, sent before or not
-  coord trace export --file spans.json                   OTLP/JSON, a line for each 512 spans")]
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 coord trace export --dry-run
+                                                         How much that would be
+  coord trace export --endpoint http://localhost:4318 --all --since 1d
+                                                         The last day, sent before or not
+  coord trace export --file spans.json                   OTLP/JSON, a line for each 512 spans
+  coord trace export --file - | gzip >spans.json.gz")]
 pub(super) struct Args {
     /// The receiver, such as `http://localhost:4318` [env: OTEL_EXPORTER_OTLP_ENDPOINT]
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
 
-    /// Write all of it to this file as OTLP/JSON lines instead; what was there is replaced
+    /// Write all of it to this file, or `-` for standard output, as OTLP/JSON lines instead; what was
+    /// there is replaced
     #[arg(long, value_name = "FILE", conflicts_with_all = ["endpoint", "all", "timeout", "deadline"])]
     file: Option<PathBuf>,
 
@@ -192,11 +197,18 @@ impl Args {
             let (spans, passed, last) = next(cx, journal, &mut marks, since)?;
             sent.passed_over += passed;
             if !spans.is_empty() && !self.dry_run {
+                let ui = RefCell::new(&mut cx.ui);
+                let limit = human_duration(self.deadline);
+                let again = |why: &str| {
+                    let told = format!("`{address}`: {why}; trying again for up to {limit}");
+                    ui.borrow_mut().status(&told);
+                };
                 let around = Surroundings {
                     clock: clock.as_ref(),
                     ids: cx.ids.as_ref(),
                     stop: &|| signals.take_stop(),
                     deadline: self.deadline,
+                    again: &again,
                 };
                 let taken = client.send(&spans, &around);
                 let taken = taken.map_err(|refusal| failed(&address, &sent, &refusal))?;
@@ -235,14 +247,14 @@ impl Args {
     ) -> Result<()> {
         let shown = path.display().to_string();
         let mut sent = Sent { dry_run: self.dry_run, file: Some(shown.clone()), ..Sent::default() };
-        let failed = |source: io::Error| {
-            Error::new(Kind::External, format!("cannot write `{shown}`"))
-                .caused_by(source)
-                .hint("what was there before is as it was; name a file in a directory that can be written")
-        };
+        let failed = |source: io::Error| document::failed(path, source);
+        let stdout = document::is_stdout(path);
         let resource = who(cx);
-        let mut file =
-            if self.dry_run { None } else { Some(Replacement::of(path).map_err(failed)?) };
+        let mut file = if self.dry_run || stdout {
+            None
+        } else {
+            Some(Document::create(path).map_err(failed)?)
+        };
         let mut marks = Marks::default();
         loop {
             let (spans, passed, last) = next(cx, journal, &mut marks, since)?;
@@ -250,9 +262,11 @@ impl Args {
             if !spans.is_empty() {
                 sent.batches += 1;
                 sent.spans += spans.len() as u64;
+                let text = || json_line(&spans, &resource) + "\n";
                 if let Some(file) = &mut file {
-                    let text = json_line(&spans, &resource) + "\n";
-                    file.write_all(text.as_bytes()).map_err(failed)?;
+                    file.write_all(text().as_bytes()).map_err(failed)?;
+                } else if !self.dry_run {
+                    cx.ui.page(&text())?;
                 }
             }
             if last {
@@ -260,7 +274,10 @@ impl Args {
             }
         }
         if let Some(file) = file {
-            file.commit().map_err(failed)?;
+            file.finish().map_err(failed)?;
+        } else if !self.dry_run {
+            // The lines are the answer.
+            return Ok(());
         }
         cx.ui.emit(&sent)?;
         Ok(())

@@ -13,7 +13,7 @@ use super::{follow, source};
 use crate::commands::{Context, Verb, values};
 use crate::domain::time::{Moment, parse_duration, rfc3339};
 use crate::domain::trace::{Filter, Known, Outcome};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::output::{Column, Format, Screen, Shape, Table, View, plural};
 
 /// List spans: what was done, when, by whom, for how long; the newest first
@@ -233,6 +233,10 @@ impl Verb for Args {
 
     fn run(self, cx: &mut Context) -> Result<()> {
         let filter = self.filter(cx);
+        if filter.since.zip(filter.until).is_some_and(|(since, until)| until <= since) {
+            return Err(Error::new(Kind::Usage, "the window ends before it begins")
+                .hint("`--until` must be later than `--since`: 2 hours ago is earlier than 1"));
+        }
         if self.follow {
             return follow::run(cx, &filter);
         }

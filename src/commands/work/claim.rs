@@ -118,7 +118,9 @@ impl Verb for Args {
             let op = cx.op(Some(&want.agent))?;
             let (next, refusal) = match cx.store()?.claim(&want, &op) {
                 Ok(Claimed::Taken(changed)) => return taken(cx, *changed),
-                Ok(Claimed::Nothing { next_lease_end, open }) => (next_lease_end, nothing(open)),
+                Ok(Claimed::Nothing { next_lease_end, open }) => {
+                    (next_lease_end, nothing(open, self.wait.flatten()))
+                }
                 Ok(Claimed::Full { held, capacity }) => (None, full(&want, held, capacity)),
                 Err(store::Error::NotFound { id, similar }) => {
                     // It may have been the beginning of an id.
@@ -188,12 +190,19 @@ fn taken(cx: &mut Context, changed: Changed) -> Result<()> {
     Ok(())
 }
 
-fn nothing(open: u64) -> Error {
+fn nothing(open: u64, waited: Option<Duration>) -> Error {
     let message = match open {
         0 => "nothing to do: the queue is empty".to_owned(),
         n => format!("nothing to do: none of the {} is ready and fits", plural(n, "open item")),
     };
-    Error::new(Kind::Empty, message).hint("`--wait` waits until there is something")
+    match waited {
+        None => Error::new(Kind::Empty, message).hint("`--wait` waits until there is something"),
+        Some(time) => {
+            let message = format!("{message}, after {} of waiting", human_duration(time));
+            Error::new(Kind::Empty, message)
+                .hint("wait longer, or without a limit with a bare `--wait`")
+        }
+    }
 }
 
 fn full(want: &Want, held: u32, capacity: u32) -> Error {

@@ -89,7 +89,7 @@ impl<R: Read> Reader<R> {
     }
 }
 
-fn damaged(why: impl std::fmt::Display) -> io::Error {
+fn damaged(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the compressed data is damaged: {why}"))
 }
 
@@ -107,11 +107,14 @@ impl<R: Read> Read for Reader<R> {
                         return Ok(0);
                     }
                     let ahead = Ahead { first: Some(first[0]), rest };
-                    let decoder = StreamingDecoder::new(ahead).map_err(damaged)?;
+                    let decoder = StreamingDecoder::new(ahead)
+                        .map_err(|_| damaged("what should be a frame of Zstandard is none"))?;
                     self.state = State::Within(Box::new(decoder));
                 }
                 State::Within(mut decoder) => {
-                    let read = decoder.read(into).map_err(damaged)?;
+                    let read = decoder
+                        .read(into)
+                        .map_err(|_| damaged("a block is cut short or has been changed"))?;
                     if read > 0 {
                         self.state = State::Within(decoder);
                         return Ok(read);
