@@ -158,7 +158,9 @@ impl Context {
     pub(crate) fn settings(&mut self) -> Result<&Settings> {
         if self.settings.is_none() {
             let warnings = self.told_settings()?.warnings.clone();
-            warnings.iter().for_each(|warning| self.ui.warning(warning));
+            for warning in warnings {
+                self.ui.warning(&warning);
+            }
         }
         self.told_settings()
     }

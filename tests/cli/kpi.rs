@@ -280,7 +280,7 @@ fn wrong_uses_are_told() {
     env.coord("kpi report --weekly --window 1d").fails(2, "does not go with");
     env.coord("kpi report --html none/page.html").fails(5, "cannot write `none/page.html`");
     env.coord("kpi report --html a --junit a").fails(2, "the same file");
-    env.coord("kpi report --html - --json").fails(2, "one form only");
+    env.coord("kpi report --html - --markdown").fails(2, "one form only");
     env.coord("kpi report --window -5m").fails(2, "expected a number with a unit");
     env.coord("kpi report --weekly=0").fails(2, "expected a whole number from 1 to 53");
     let missing = env.coord("kpi report --dir nowhere");
