@@ -26,6 +26,11 @@ pub(super) fn give(cx: &mut Context, path: &Path, text: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether one could be given there; asked before long work.
+pub(super) fn check(path: &Path) -> Result<()> {
+    if is_stdout(path) { Ok(()) } else { Document::check(path).map_err(|e| failed(path, e)) }
+}
+
 /// That it could not be written.
 pub(super) fn failed(path: &Path, source: std::io::Error) -> Error {
     Error::new(Kind::External, format!("cannot write `{}`", path.display()))

@@ -82,6 +82,12 @@ pub(crate) fn moment(text: &str) -> Result<Moment, &'static str> {
     parse_moment(text)
 }
 
+/// A share: 0.1 is a tenth.
+pub(crate) fn share(text: &str) -> Result<f64, &'static str> {
+    let number = text.parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0);
+    number.ok_or("expected a number from 0 on, such as 0.1 for a tenth")
+}
+
 /// A whole number within bounds.
 pub(crate) fn within<T: TryFrom<u64>, const LEAST: u64, const MOST: u64>(
     text: &str,

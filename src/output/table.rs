@@ -16,19 +16,28 @@ pub struct Column {
     pub right: bool,
     /// Whether it may be cut to fit; ids never are.
     pub shrinks: bool,
+    /// Whether people are spared it where no row has anything in it.
+    pub optional: bool,
 }
 
 impl Column {
     /// A column that is never cut.
     #[must_use]
     pub const fn new(title: &'static str) -> Self {
-        Self { title, right: false, shrinks: false }
+        Self { title, right: false, shrinks: false, optional: false }
     }
 
     /// Aligned to the right.
     #[must_use]
     pub const fn right(mut self) -> Self {
         self.right = true;
+        self
+    }
+
+    /// Not shown to people where it is empty; programs always get it.
+    #[must_use]
+    pub const fn optional(mut self) -> Self {
+        self.optional = true;
         self
     }
 
@@ -71,6 +80,17 @@ impl Table {
             }
             return Ok(());
         };
+        let spared = |at: &usize| {
+            let empty = |row: &Vec<String>| row.get(*at).is_none_or(String::is_empty);
+            self.columns[*at].optional && self.rows.iter().all(empty)
+        };
+        let shown: Vec<usize> = (0..self.columns.len()).filter(|at| !spared(at)).collect();
+        if shown.len() < self.columns.len() {
+            let kept =
+                |row: &Vec<String>| shown.iter().filter_map(|at| row.get(*at).cloned()).collect();
+            let columns = shown.iter().map(|at| self.columns[*at]).collect();
+            return Self { columns, rows: self.rows.iter().map(kept).collect() }.write(out, screen);
+        }
         let rows: Vec<Vec<String>> = self
             .rows
             .iter()
@@ -164,6 +184,24 @@ mod tests {
             show(Some(30)),
             "ID      TITLE              PTS\nw-1     A title that is …    8\nw-1000  世界世界世界世界…   13\n"
         );
+    }
+
+    #[test]
+    fn people_are_spared_an_empty_column() {
+        let mut table = Table::new(vec![
+            Column::new("ID"),
+            Column::new("SINCE").optional(),
+            Column::new("NOTE").optional(),
+        ]);
+        table.row(["a".into(), String::new(), String::new()]);
+        table.row(["b".into(), String::new(), "x".into()]);
+        let show = |width| {
+            let mut out = Vec::new();
+            table.write(&mut anstream::StripStream::new(&mut out), Screen { width }).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(show(Some(30)), "ID  NOTE\na\nb   x\n");
+        assert_eq!(show(None), "a\t\t\nb\t\tx\n");
     }
 
     #[test]

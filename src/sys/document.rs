@@ -2,7 +2,8 @@
 //! pipe or an open descriptor, which is written into.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Seek as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use super::fs::Replacement;
@@ -12,7 +13,9 @@ use super::fs::Replacement;
 pub enum Document {
     /// A file, made or replaced once all is there.
     File(Replacement),
-    /// What already is something else, or a file whose directory lets nobody make another.
+    /// A file whose directory lets nobody make another; it is emptied at the first piece.
+    InPlace(File),
+    /// What is something else.
     Stream(File),
 }
 
@@ -29,10 +32,17 @@ impl Document {
         }
         match Replacement::shared(path) {
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied && path.exists() => {
-                let file = OpenOptions::new().write(true).truncate(true).open(path)?;
-                Ok(Self::Stream(file))
+                OpenOptions::new().write(true).open(path).map(Self::InPlace)
             }
             begun => begun.map(Self::File),
+        }
+    }
+
+    /// Whether one could begin there. Nothing is changed, and no reader of a pipe sees an end.
+    pub fn check(path: &Path) -> io::Result<()> {
+        match std::fs::metadata(path) {
+            Ok(about) if about.file_type().is_fifo() => Ok(()),
+            _ => Self::create(path).map(drop),
         }
     }
 
@@ -40,6 +50,7 @@ impl Document {
     pub fn finish(self) -> io::Result<()> {
         match self {
             Self::File(file) => file.commit(),
+            Self::InPlace(file) => file.sync_all(),
             Self::Stream(_) => Ok(()),
         }
     }
@@ -49,6 +60,12 @@ impl io::Write for Document {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::File(file) => file.write(bytes),
+            Self::InPlace(file) => {
+                if file.stream_position()? == 0 {
+                    file.set_len(0)?;
+                }
+                file.write(bytes)
+            }
             Self::Stream(file) => file.write(bytes),
         }
     }
@@ -79,7 +96,7 @@ fn names_descriptor(path: &Path) -> bool {
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::os::fd::AsRawFd as _;
-    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use rustix::fs::{CWD, FileType, Mode, mknodat};
 
@@ -128,6 +145,8 @@ mod tests {
         let missing = write(&dir.path().join("none/x"), "one").unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
         assert_eq!(write(dir.path(), "one").unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert!(Document::check(&dir.path().join("none/x")).is_err());
+        Document::check(&dir.path().join("x")).unwrap();
         assert_eq!(dir.path().read_dir().unwrap().count(), 0);
     }
 

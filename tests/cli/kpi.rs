@@ -208,7 +208,7 @@ fn a_target_is_met_only_where_the_number_proves_it() {
     let line =
         "::error title=KPI Availability%3A missed::90 %25; target: at least 99.9 %25; 10 of 100";
     assert!(out.out().contains(line), "{out}");
-    assert!(out.out().contains("::warning title=KPI Response time p99%3A not shown::"), "{out}");
+    assert!(out.out().contains("::warning title=KPI Response time p99%3A not proven::"), "{out}");
     let check = "python3 - <<'E'\nimport xml.etree.ElementTree as tree\n\
         top = tree.parse('j.xml').getroot()\nsuite = top.find('testsuite')\n\
         cases = suite.findall('testcase')\n\

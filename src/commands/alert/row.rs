@@ -127,8 +127,8 @@ pub(super) fn table(rows: &[Row], out: &mut dyn io::Write, screen: Screen) -> io
         Column::new("RULE"),
         Column::new("VALUE").right(),
         Column::new("FIRES IF").shrinks(),
-        Column::new("SINCE"),
-        Column::new("NOTE"),
+        Column::new("SINCE").optional(),
+        Column::new("NOTE").optional(),
     ]);
     for row in rows {
         let since = match (screen.width, row.age) {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::compare::{Compared, Sampled, compare};
 use super::targets::{Regression, Target, regressions};
-use super::{Before, differences, save, saved, verdict};
-use crate::commands::Context;
+use super::{Before, differences, saved, saved_form, verdict};
+use crate::commands::{Context, document, values};
 use crate::error::Result;
 use crate::output::View;
 use crate::sys::Scratch;
@@ -50,8 +50,8 @@ pub(super) struct Judging {
     #[arg(long)]
     check: bool,
 
-    /// Write the figures to a file
-    #[arg(long, value_name = "FILE")]
+    /// Write the figures to a file; `-` prints them as they are saved
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     save: Option<PathBuf>,
 
     /// Compare with figures that were saved, and exit with 10 if one has become worse by more than chance
@@ -60,13 +60,16 @@ pub(super) struct Judging {
     baseline: Option<PathBuf>,
 
     /// How much a figure must differ from the baseline to count: 0.1 is a tenth
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1, requires = "baseline")]
+    #[arg(long, value_name = "SHARE", default_value = "0.1", requires = "baseline",
+        value_parser = values::share)]
     tolerance: f64,
 }
 
 impl Judging {
-    /// What was saved before, under the same conditions; read before anything is measured.
+    /// What was saved before, under the same conditions; read before anything is measured. Then it is
+    /// also looked whether the figures can be saved.
     pub(super) fn before<V: View>(&self, conditions: &str) -> Result<Option<Before>> {
+        self.save.as_deref().map_or(Ok(()), document::check)?;
         let baseline = self.baseline.as_deref();
         baseline.map(|file| saved(file, V::SCHEMA, conditions)).transpose()
     }
@@ -84,10 +87,15 @@ impl Judging {
 
     /// Writes and shows the figures.
     pub(super) fn show<V: View>(&self, cx: &mut Context, report: &V) -> Result<()> {
-        if let Some(file) = &self.save {
-            save(file, report)?;
+        let saved = match &self.save {
+            Some(file) => document::give(cx, file, &saved_form(report)),
+            None => Ok(()),
+        };
+        // What was measured is shown even if it cannot be saved.
+        if !self.save.as_deref().is_some_and(document::is_stdout) {
+            cx.ui.emit(report)?;
         }
-        Ok(cx.ui.emit(report)?)
+        saved
     }
 
     /// Whether the figures are as they should be: the answer has been given already.

@@ -14,7 +14,7 @@ use super::stage::{Coord, Stage, failed};
 use super::stats::{Times, thousandth};
 use super::targets::{Regression, Target};
 use super::yardstick::Yardstick;
-use crate::commands::{Context, Verb};
+use crate::commands::{Context, Verb, values};
 use crate::error::Result;
 use crate::output::{Column, Screen, Shape, Table, View, plural};
 use crate::sys::measure::load;
@@ -31,7 +31,7 @@ Examples:
 pub(crate) struct Args {
     /// How often each command is measured
     #[arg(long, value_name = "N", default_value_t = 500)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    #[arg(value_parser = values::within::<u64, 1, 100_000>)]
     rounds: u64,
 
     #[command(flatten)]

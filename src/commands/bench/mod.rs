@@ -20,8 +20,6 @@ mod swarm;
 mod targets;
 mod yardstick;
 
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 use clap::Command;
@@ -46,12 +44,9 @@ pub(super) fn build(command: Command) -> Command {
     verbs(command, VERBS)
 }
 
-/// Writes the figures as `--json` shows them.
-fn save<V: View>(file: &Path, view: &V) -> Result<()> {
-    let text = serde_json::json!({ "schema": V::SCHEMA, "data": view }).to_string() + "\n";
-    File::create(file).and_then(|mut f| f.write_all(text.as_bytes())).map_err(|e| {
-        Error::new(Kind::External, format!("cannot write `{}`", file.display())).caused_by(e)
-    })
+/// Figures as they are saved, and as `--json` shows them.
+fn saved_form<V: View>(view: &V) -> String {
+    serde_json::json!({ "schema": V::SCHEMA, "data": view }).to_string() + "\n"
 }
 
 /// What an earlier run saved.

@@ -79,7 +79,11 @@ impl Machine {
             writeln!(out, "The machine was busy with other work (load {load}): expect noise.")?;
         }
         if !self.yardstick_is_separate {
-            writeln!(out, "The limit is a mode of this program, which flatters the ratios.")?;
+            writeln!(
+                out,
+                "The limit was measured with this program itself, as `coord-bench-limit` does not lie beside it: \
+                 the ratios look better than they are."
+            )?;
         }
         Ok(())
     }
@@ -285,6 +289,7 @@ pub(super) fn targets(
         let verdict = match t.met {
             Some(true) => "met",
             Some(false) => "MISSED",
+            None if t.value.is_some() => "not judged",
             None => "not measured",
         };
         let what = t
@@ -302,7 +307,8 @@ pub(super) fn targets(
     table.write(out, screen)?;
     let missed = targets.iter().filter(|t| t.met == Some(false)).count();
     let met = targets.iter().filter(|t| t.met == Some(true)).count();
-    writeln!(out, "{met} met, {missed} missed, {} not measured", targets.len() - met - missed)?;
+    let left = targets.len() - met - missed;
+    writeln!(out, "{met} met, {missed} missed, {left} not measured or not judged")?;
     for r in regressions {
         let worse = r.worse_by * 100.0;
         writeln!(out, "worse than before: {}: {} -> {} ({worse:.0} %)", r.name, r.before, r.now)?;

@@ -56,17 +56,32 @@ pub(super) enum Track {
 
 /// All times that were taken.
 #[derive(Debug, Default)]
-pub(super) struct Taken(BTreeMap<(&'static str, u64), Vec<Duration>>);
+pub(super) struct Taken {
+    runs: BTreeMap<(&'static str, u64), Vec<Duration>>,
+    /// The competitors that failed, and how.
+    failed: BTreeMap<&'static str, String>,
+}
 
 impl Taken {
     /// The figures of an operation; nothing if it was not measured.
     pub(super) fn times(&self, name: &'static str, items: u64) -> Option<Times> {
-        self.0.get(&(name, items)).and_then(|runs| Times::of(runs))
+        self.runs.get(&(name, items)).and_then(|runs| Times::of(runs))
     }
 
     /// Every operation with its figures, by name and size.
     pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, u64, Times)> + '_ {
-        self.0.iter().filter_map(|(&(name, items), runs)| Some((name, items, Times::of(runs)?)))
+        self.runs.iter().filter_map(|(&(name, items), runs)| Some((name, items, Times::of(runs)?)))
+    }
+
+    /// The competitors that failed, and how: they are left out.
+    pub(super) const fn failed(&self) -> &BTreeMap<&'static str, String> {
+        &self.failed
+    }
+
+    /// Leaves a competitor out.
+    fn leave_out(&mut self, name: &'static str, why: String) {
+        self.runs.retain(|(other, _), _| *other != name);
+        self.failed.insert(name, why);
     }
 
     /// Figures in the slices of a run, by what `targets` makes of each. What is the same in all of them
@@ -96,11 +111,12 @@ impl Taken {
             let edge = |at: usize| runs.len() * at / SLICES;
             runs[edge(at)..edge(at + 1)].to_vec()
         };
-        Self(self.0.iter().map(|(key, runs)| (*key, part(runs))).collect())
+        let runs = self.runs.iter().map(|(key, runs)| (*key, part(runs))).collect();
+        Self { runs, failed: self.failed.clone() }
     }
 
     fn note(&mut self, name: &'static str, items: u64, time: Duration) {
-        self.0.entry((name, items)).or_default().push(time);
+        self.runs.entry((name, items)).or_default().push(time);
     }
 }
 
@@ -121,11 +137,15 @@ pub(super) fn rounds(
     let count = tracks.len();
     for round in 0..rounds + WARM {
         if round == WARM {
-            taken = Taken::default();
+            taken.runs.clear();
         }
         let shift = usize::try_from(round).unwrap_or(0) % count.max(1);
         for track in tracks.iter().cycle().skip(shift).take(count) {
-            track.run(round, clock, &mut taken)?;
+            match (track, track.run(round, clock, &mut taken)) {
+                // A competitor that cannot keep up must not cost the figures of all others.
+                (Track::Rival { name, .. }, Err(error)) => taken.leave_out(name, error.to_string()),
+                (_, done) => done?,
+            }
         }
         told(round.saturating_sub(WARM));
     }
@@ -172,7 +192,7 @@ impl Track {
                 taken.note(words[3], *items, time);
             }
             Self::Rival { name, items, rival, every } => {
-                if round.is_multiple_of(*every) {
+                if round.is_multiple_of(*every) && !taken.failed.contains_key(name) {
                     let (id, time) = go(rival.claim())?;
                     taken.note(name, *items, time);
                     go(&rival.undo(&id))?;

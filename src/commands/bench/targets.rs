@@ -30,9 +30,9 @@ pub(super) struct Target {
     pub(super) wanted: f64,
     /// What it is; nothing where it was not measured.
     pub(super) value: Option<f64>,
-    /// Whether it is as it should be; nothing where it was not measured.
+    /// Whether it is as it should be; nothing where it was not measured, or is not judged.
     pub(super) met: Option<bool>,
-    /// Why it was not measured.
+    /// Why it was not measured, or is not judged.
     pub(super) unmeasured: Option<String>,
 }
 
@@ -68,6 +68,15 @@ impl Target {
             Bound::AtLeast => value >= self.wanted,
         });
         self.unmeasured = self.value.is_none().then(|| otherwise.to_owned());
+        self
+    }
+
+    /// Judged only where the target is meant for this build.
+    pub(super) fn only_if(mut self, meant: bool, otherwise: &str) -> Self {
+        if !meant && self.value.is_some() {
+            self.met = None;
+            self.unmeasured = Some(otherwise.to_owned());
+        }
         self
     }
 }
@@ -120,6 +129,9 @@ mod tests {
         assert_eq!(claim(Some(1.9)).met, Some(true));
         assert_eq!(claim(Some(1.95)).met, Some(false));
         assert_eq!(claim(Some(f64::NAN)).met, None);
+        let other = claim(Some(9.0)).only_if(false, "another build");
+        assert_eq!((other.value, other.met), (Some(9.0), None));
+        assert_eq!(claim(Some(9.0)).only_if(true, "another build").met, Some(false));
         let least = |v| Target::at_least("t", "throughput", "x", 0.75).with(Some(v), "");
         assert_eq!((least(0.7).met, least(0.75).met), (Some(false), Some(true)));
     }

@@ -198,9 +198,9 @@ impl<const K: usize> View for Analysis<K> {
     }
 }
 
-const HEADS: [&str; 11] = [
+const HEADS: [&str; 12] = [
     "ID", "PRIORITY", "SCORE", "REASON", "AGENT", "SEVERITY", "SUBJECT", "FINDING", "ACTION",
-    "TEAM", "USED%",
+    "TEAM", "USED%", "AGENTS",
 ];
 
 fn show<const K: usize>(cx: &mut Context, reach: &Reach) -> Result<()> {

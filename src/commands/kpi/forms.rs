@@ -72,7 +72,7 @@ const fn word(row: &Row) -> &'static str {
     match row.said {
         Verdict::Met => "met",
         Verdict::Missed => "missed",
-        Verdict::NotShown => "not shown",
+        Verdict::NotShown => "not proven",
         Verdict::NoTarget => "no target",
         Verdict::NothingRecorded => "nothing recorded",
     }

@@ -25,10 +25,10 @@ use crate::settings::keys::{self, Value};
 ///
 /// That a target is met is only said where the number proves it. A share and a response time are
 /// measured on a sample: they are met if their lower bound at 95 % confidence reaches the target
-/// (without a failure 1 - 3/n, else Wilson's), and "not shown" if only the sample does. 99.99 % takes
+/// (without a failure 1 - 3/n, else Wilson's), and "not proven" if only the sample does. 99.99 % takes
 /// 30,000 operations without a fault.
 ///
-/// `--gate` ends with exit code 10 if a target is missed. What is not recorded, or not shown, passes
+/// `--gate` ends with exit code 10 if a target is missed. What is not recorded, or not proven, passes
 /// unless `--require` names it: then only a target that is met will do. Deployments are not recorded yet,
 /// as no command makes them: `--require all` cannot be met, so name what you require. With `--weekly`,
 /// the gate judges the newest week.

@@ -188,7 +188,7 @@ impl Card {
     /// What it comes to, for people.
     pub(super) fn sum(&self) -> String {
         let (met, missed, not_shown) = (self.met, self.missed, self.not_shown);
-        let mut text = format!("{met} met, {missed} missed, {not_shown} not shown");
+        let mut text = format!("{met} met, {missed} missed, {not_shown} not proven");
         if self.no_target > 0 {
             let _ = write!(text, ", {} without a target", self.no_target);
         }

@@ -11,7 +11,7 @@ use crate::commands::{Context, Verb, document, observed, values};
 use crate::domain::telemetry::{Dimension, Window};
 use crate::domain::time::{Moment, parse_duration};
 use crate::error::{Error, Kind, Result};
-use crate::output::Shape;
+use crate::output::{Format, Shape};
 
 /// Sum up what commands did in a window of time: how many, how they ended, how long they took
 ///
@@ -90,6 +90,10 @@ impl Verb for Args {
     const VIEWS: &'static [Shape] = &[Shape::of::<Told>()];
 
     fn run(self, cx: &mut Context) -> Result<()> {
+        if (self.markdown || self.mermaid || self.prometheus) && cx.ui.format() != Format::Human {
+            return Err(Error::new(Kind::Usage, "a document is a form of its own")
+                .hint("leave out `--json` and `--format`, or `--markdown` and its like"));
+        }
         let now = cx.clock.wall();
         let dimension = match self.by {
             By::Command => Dimension::Command,

@@ -445,6 +445,9 @@ impl View for Told {
     }
 }
 
+/// No bar on a narrower terminal: names count more.
+const BAR_FROM: usize = 100;
+
 impl Told {
     fn work(&self, out: &mut dyn io::Write) -> io::Result<()> {
         let state = |state: State| self.queue.states.get(state.as_str()).copied().unwrap_or(0);
@@ -512,7 +515,8 @@ impl Told {
             Column::new("P99").right(),
             Column::new("LONGEST").right(),
         ];
-        if screen.width.is_some() {
+        let wide = screen.width.is_some_and(|width| width >= BAR_FROM);
+        if wide {
             columns.push(Column::new("SHARE"));
         }
         let mut table = Table::new(columns);
@@ -523,7 +527,9 @@ impl Told {
             match screen.width {
                 Some(_) => {
                     row.extend(all.map(time));
-                    row.push(bar(self.share(ops.count), 16));
+                    if wide {
+                        row.push(bar(self.share(ops.count), 16));
+                    }
                 }
                 None => row.extend(all.map(|ms| ms.map(|ms| ms.to_string()).unwrap_or_default())),
             }

@@ -163,7 +163,7 @@ fn assignments(facts: &Facts, plan: &Plan) -> Value {
         .map(|(id, why)| json!({ "id": id.as_str(), "reason": why.to_string() }))
         .collect();
     let summary = match (moves.len(), left.len()) {
-        (0, 0) => "nothing is ready that is kept for nobody".to_owned(),
+        (0, 0) => "no ready item lacks somebody to do it".to_owned(),
         (0, n) => format!("{} cannot be placed", plural(n, "item")),
         (n, 0) => format!("{} can be placed", plural(n, "item")),
         (n, m) => format!("{} can be placed, {m} cannot", plural(n, "item")),
@@ -246,7 +246,11 @@ fn team(facts: &Facts) -> Value {
             .collect();
         if row.ready > 0 && row.agents == 0 {
             let waiting = plural(usize::try_from(row.ready).unwrap_or(usize::MAX), "ready item");
-            recommendations.push(format!("`{}` has {waiting} and no agent: give it one", row.team));
+            recommendations.push(if members.is_empty() {
+                format!("`{}` has {waiting} and no agent: give it one", row.team)
+            } else {
+                format!("`{}` has {waiting} and no agent that is heard of: give it one", row.team)
+            });
         } else if row.capacity > 0 && used > 90 {
             full.push(row.team.as_str());
         } else if row.capacity > 0 && used < 20 {

@@ -36,7 +36,7 @@ impl Verdict {
         match self {
             Self::Met => "✓ met",
             Self::Missed => "✗ missed",
-            Self::NotShown => "? not shown",
+            Self::NotShown => "? not proven",
             Self::NoTarget => "· no target",
             Self::NothingRecorded => "· nothing recorded",
         }

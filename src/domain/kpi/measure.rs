@@ -84,12 +84,15 @@ fn proven(figure: &mut Figure, wanted: Option<f64>, (what, failed): (&str, &str)
             figure.needed = bound::needed(bad, wanted);
             let needed = match figure.needed {
                 Some(needed) if bad == 0 => {
-                    format!("{} without one would show the target", text::thousands(needed))
+                    format!("{} without one would prove the target", text::thousands(needed))
                 }
                 Some(needed) => {
-                    format!("{} with no more would show the target", text::thousands(needed))
+                    format!(
+                        "{} with no further one would prove the target",
+                        text::thousands(needed)
+                    )
                 }
-                None => "no number of them shows the target".to_owned(),
+                None => "no number of them proves the target".to_owned(),
             };
             format!("{counted}: {shown}; {needed}")
         }
@@ -157,7 +160,9 @@ fn throughput(observed: &Observed, target: Option<f64>) -> Figure {
     let mut figure = Figure::exact(kpi, count as f64, target, total, "");
     if figure.verdict == Verdict::Missed {
         figure.verdict = Verdict::NotShown;
-        why.push_str("; no hour asked for more, which shows no limit");
+        why.push_str(
+            "; nobody asked for more in an hour, so this is no proof that more cannot be done",
+        );
     }
     figure.why = why;
     figure

@@ -20,7 +20,7 @@ use super::stage::{Stage, answer, failed};
 use super::stats::tenth;
 use super::yardstick::Yardstick;
 use crate::client::claude::{Ask, BackendChoice, Claude, Config, Heuristic, Request, Source};
-use crate::commands::{Context, Verb};
+use crate::commands::{Context, Verb, values};
 use crate::domain::time::parse_duration;
 use crate::error::{Error, Kind, Result};
 use crate::output::Shape;
@@ -45,12 +45,12 @@ Examples:
 pub(crate) struct Args {
     /// How often each kind of call is measured
     #[arg(long, value_name = "N", default_value_t = 200)]
-    #[arg(value_parser = clap::value_parser!(u64).range(10..=100_000))]
+    #[arg(value_parser = values::within::<u64, 10, 100_000>)]
     rounds: u64,
 
     /// How many processes ask at once where many do
     #[arg(long, value_name = "N", default_value_t = 16)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=500))]
+    #[arg(value_parser = values::within::<u32, 1, 500>)]
     parallel: u32,
 
     /// How long the service takes for an answer where many ask at once

@@ -20,7 +20,7 @@ use super::args::{Judging, Place};
 use super::report::{Machine, cores};
 use super::stage::{Coord, answer, failed, op, open};
 use super::yardstick::Yardstick;
-use crate::commands::{Context, Verb};
+use crate::commands::{Context, Verb, values};
 use crate::domain::time::parse_duration;
 use crate::domain::work::{Query, Sort};
 use crate::error::{Error, Kind, Result};
@@ -53,12 +53,12 @@ Examples:
 pub(crate) struct Args {
     /// How many agents
     #[arg(long, short = 'n', value_name = "N", default_value_t = 100)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(value_parser = values::within::<u64, 1, 1000>)]
     agents: u64,
 
     /// How many items are queued at first
     #[arg(long, value_name = "N", default_value_t = 10_000)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(value_parser = values::within::<u64, 1, 1_000_000>)]
     items: u64,
 
     /// How long a paced agent works on an item
