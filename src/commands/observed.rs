@@ -121,6 +121,9 @@ fn operations_each(
     let mut first: Option<DateTime<Utc>> = None;
     let dir = cx.place()?.dir;
     let Some(journal) = open(&dir, cx.flags.trust_dir)? else { return Ok((summaries, None, 0)) };
+    for strange in journal.strange().map_err(from_store)? {
+        cx.ui.warning(&strange);
+    }
     let read = journal.operations(None, &mut |op| {
         first = Some(first.map_or(op.at, |first| first.min(op.at)));
         for summary in &mut summaries {

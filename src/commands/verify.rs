@@ -171,6 +171,10 @@ impl Verb for Args {
         let op = cx.op(self.by.agent.as_ref())?;
         let store = cx.reader()?;
         let mut found = store.verify(self.repair, &op)?;
+        if !found.repaired.is_empty() {
+            cx.changed("`coord verify` tells what was repaired");
+        }
+        let store = cx.reader()?;
         for (n, hash) in &self.expect {
             let there = store.seen(*n)?;
             let hashes: Vec<_> = there.iter().map(|seen| seen.hash.as_str()).collect();

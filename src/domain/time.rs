@@ -1,6 +1,6 @@
 //! Points in time and lengths of time, as the rules need them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat, Timelike, Utc};
 use thiserror::Error;
@@ -51,6 +51,22 @@ pub fn with_rfc3339<T>(time: DateTime<Utc>, see: impl FnOnce(&str) -> T) -> T {
     put(19, seconds % 60 + nanos / 1_000_000_000);
     put(26, nanos % 1_000_000_000 / 1000);
     see(str::from_utf8(&text).unwrap_or_default())
+}
+
+/// The time of a file. Anybody can set it to anything: what is beyond the years 1 to 9999 counts as
+/// their begin or end, from which hours can still be added and taken.
+#[must_use]
+pub fn of_file(time: SystemTime) -> DateTime<Utc> {
+    const FIRST: i64 = -62_135_596_800;
+    const LAST: i64 = 253_402_300_799;
+    let (seconds, nanos) = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => (i64::try_from(after.as_secs()).unwrap_or(LAST), after.subsec_nanos()),
+        Err(before) => {
+            let before = before.duration();
+            (i64::try_from(before.as_secs()).map_or(FIRST, |seconds| -seconds), 0)
+        }
+    };
+    DateTime::from_timestamp(seconds.clamp(FIRST, LAST), nanos).unwrap_or_default()
 }
 
 /// Reads RFC 3339 with any offset; the moment is kept, the offset is not.
@@ -196,6 +212,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn no_time_of_a_file_is_too_far_away() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        let far = Duration::from_secs(1 << 62);
+        let text = |time| rfc3339(of_file(time));
+        assert_eq!(text(epoch + Duration::from_micros(5)), "1970-01-01T00:00:00.000005Z");
+        assert_eq!(text(epoch - Duration::from_secs(1)), "1969-12-31T23:59:59.000000Z");
+        assert_eq!(text(epoch + far), "9999-12-31T23:59:59.000000Z");
+        assert_eq!(text(epoch - far), "0001-01-01T00:00:00.000000Z");
+    }
 
     proptest! {
         #[test]

@@ -412,7 +412,7 @@ pub fn born(file: &File) -> Option<u64> {
     let all = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok()?;
     let known = StatxFlags::from_bits_retain(all.stx_mask).contains(StatxFlags::BTIME);
     let seconds = u64::try_from(all.stx_btime.tv_sec).ok().filter(|_| known)?;
-    Some(seconds * 1_000_000_000 + u64::from(all.stx_btime.tv_nsec))
+    Some(seconds.saturating_mul(1_000_000_000).saturating_add(all.stx_btime.tv_nsec.into()))
 }
 
 fn io_error(path: &Path, e: Errno) -> OpenError {

@@ -36,7 +36,7 @@ fn looking_at_a_directory_leaves_it_as_it_is() {
         "alert check",
         "alert list",
         "alert export",
-        "alert silence response-time-high --for 1h",
+        "alert silence response-time-high --for 1h --reason x",
         "kpi report",
         "telemetry report",
         "backup list",

@@ -24,6 +24,7 @@ mod schema;
 mod scripts;
 mod selftest;
 mod shell;
+mod strange;
 mod streams;
 mod swarm;
 mod telemetry;

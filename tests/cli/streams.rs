@@ -52,6 +52,27 @@ fn an_answer_that_is_lost_after_a_change_can_be_had_again() {
 }
 
 #[test]
+fn a_change_that_no_operation_id_repeats_is_told_as_one() {
+    let env = TestEnv::new();
+    env.add("One");
+    env.add("Two");
+    for line in ["alert silence claude-success-low --for 1h --reason x", "alert check"] {
+        let out = env.shell(&format!("$COORD {line} > /dev/full"));
+        assert_eq!(out.code(), 9, "{line}: {out}");
+        assert!(out.err().contains("`coord alert list`"), "{line}: {out}");
+    }
+    let out = env.shell("$COORD alert list > /dev/full");
+    assert_eq!(out.code(), 5, "{out}");
+    let log = String::from_utf8(env.log()).unwrap();
+    env.write(".coord/work.jsonl", &log.replace("{\"n\":1,", "{\"n\":1,,"));
+    let out = env.shell("$COORD verify --repair > /dev/full");
+    assert_eq!(out.code(), 9, "{out}");
+    assert!(out.err().contains("tells what was repaired"), "{out}");
+    let out = env.shell("$COORD verify --repair > /dev/full");
+    assert_eq!(out.code(), 5, "nothing was changed this time: {out}");
+}
+
+#[test]
 fn who_only_looked_has_changed_nothing() {
     let env = TestEnv::new();
     let script = "$COORD lock run x -- sh -c '$COORD lock list --json > /dev/full'";

@@ -326,3 +326,23 @@ fn a_window_of_less_than_nothing_is_no_window() {
     let env = TestEnv::new();
     env.coord("telemetry report --window -5m").fails(2, "expected a number with a unit");
 }
+
+#[test]
+fn calls_of_other_projects_do_not_count() {
+    let env = TestEnv::new();
+    env.add("One");
+    let line = |store: &str, outcome: &str| {
+        format!(
+            "{{\"kind\":\"call\",\"at\":\"{}\",\"call\":\"c\",\"command\":\"claude ask\"{store},\"number\":1,\"outcome\":\"{outcome}\",\"source\":\"api\",\"wait_ms\":0,\"duration_ms\":5}}\n",
+            stamp(chrono_now(&env) - 60)
+        )
+    };
+    let ours = env.store().canonicalize().unwrap().display().to_string();
+    let text = line(&format!(",\"store\":\"{ours}\""), "ok")
+        + &line(",\"store\":\"/elsewhere/.coord\"", "ok")
+        + &line("", "ok");
+    env.write("ledgers/ledger.jsonl", &text);
+    let out = env.shell("COORD_CLAUDE_DIR=$PWD/ledgers $COORD telemetry report --json");
+    assert_eq!(out.code(), 0, "{out}");
+    assert_eq!(out.data()["claude"]["asked"], 2, "{out}");
+}

@@ -393,3 +393,29 @@ fn what_is_tried_again_is_told_at_once() {
     );
     assert_eq!(out.err().matches("trying again").count(), 1, "{out}");
 }
+
+#[test]
+fn a_batch_that_is_too_large_is_sent_in_parts() {
+    let env = scene();
+    for title in ["two", "three", "four", "five"] {
+        env.add(title);
+    }
+    let answers = [413, 200, 200, 413, 413, 200, 413, 413, 413];
+    let server = Told::start(answers.iter().map(|status| answer(*status, "", b"")).collect());
+    let line = format!("trace export --endpoint {}", server.address);
+    let sent = env.json(&line);
+    assert!(sent["spans"].as_u64().unwrap() > 4, "{sent}");
+    assert_eq!((&sent["rejected"], &sent["requests"]), (&0.into(), &3.into()), "{sent}");
+    let bodies = server.bodies.lock().unwrap().clone();
+    assert!(bodies[1].1.len() < bodies[0].1.len(), "in halves");
+    // One of two is too large even alone, and keeps nobody else from going.
+    env.add("six");
+    env.add("seven");
+    let sent = env.json(&line);
+    assert_eq!((&sent["spans"], &sent["rejected"]), (&2.into(), &1.into()), "{sent}");
+    // Who takes nothing at all gets it again.
+    env.add("eight");
+    env.add("nine");
+    env.coord(&line).fails(5, "413");
+    assert_eq!(env.json(&line)["spans"], 2);
+}

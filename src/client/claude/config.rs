@@ -76,6 +76,8 @@ pub struct Config {
     pub cache_max_stale: Duration,
     /// How large the cache may become.
     pub cache_max_bytes: u64,
+    /// The state directory of the project from which is asked.
+    pub store: Option<String>,
     /// Where the shared state and the ledger are.
     pub state_dir: PathBuf,
     /// At what size the ledger begins a new file; one old file is kept.
@@ -117,6 +119,7 @@ impl Config {
             cache_ttl: Duration::from_hours(1),
             cache_max_stale: Duration::from_hours(24 * 7),
             cache_max_bytes: 64 << 20,
+            store: None,
             state_dir,
             ledger_max_bytes: 8 << 20,
             max_cost: None,

@@ -32,6 +32,9 @@ pub struct Line {
     pub call: String,
     /// The words of the command.
     pub command: String,
+    /// The state directory of the project from which was asked: the ledger is that of a user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
     /// Who was asked.
     pub backend: Option<BackendName>,
     /// Which model.
@@ -157,6 +160,7 @@ mod tests {
             at: at.to_owned(),
             call: "c".to_owned(),
             command: "claude ask".to_owned(),
+            store: None,
             backend: Some(BackendName::Api),
             model: Some("m".to_owned()),
             number: n,

@@ -65,6 +65,8 @@ pub struct Refusal {
 pub enum Why {
     /// Trying again would give the same.
     Final,
+    /// It is more than the receiver takes at once.
+    TooLarge,
     /// It may go well at another time.
     Passing,
     /// There was no answer in time.
@@ -105,6 +107,8 @@ pub struct Surroundings<'a> {
 pub struct Exporter {
     target: Target,
     resource: BTreeMap<String, String>,
+    /// How many spans are sent at once; a receiver may take fewer than come.
+    most: usize,
     transport: Option<(Client, Runtime)>,
 }
 
@@ -112,11 +116,48 @@ impl Exporter {
     /// Opens no connection yet. The resource says who did what is sent, see [`resource`].
     #[must_use]
     pub const fn new(target: Target, resource: BTreeMap<String, String>) -> Self {
-        Self { target, resource, transport: None }
+        Self { target, resource, most: usize::MAX, transport: None }
     }
 
-    /// Sends a batch, again if need be.
+    /// Sends a batch, again if need be, and in smaller parts if the receiver finds it too large. A span
+    /// that alone is too large counts as rejected, unless none of several is taken.
     pub fn send(&mut self, spans: &[Span], around: &Surroundings<'_>) -> Result<Accepted, Refusal> {
+        let (mut sum, mut rest, mut too_large) = (Accepted::default(), spans, 0);
+        while !rest.is_empty() {
+            let (part, later) = rest.split_at(rest.len().min(self.most.max(1)));
+            match self.part(part, around) {
+                Ok(accepted) => {
+                    sum.attempts = sum.attempts.saturating_add(accepted.attempts);
+                    sum.rejected = sum.rejected.saturating_add(accepted.rejected);
+                    sum.message = accepted.message.or(sum.message);
+                    rest = later;
+                }
+                Err(refusal) if refusal.why == Why::TooLarge && part.len() > 1 => {
+                    sum.attempts = sum.attempts.saturating_add(refusal.attempts);
+                    self.most = part.len() / 2;
+                }
+                Err(refusal) if refusal.why == Why::TooLarge => {
+                    too_large += 1;
+                    if too_large == spans.len() && too_large > 1 {
+                        return Err(Refusal { why: Why::Final, ..refusal });
+                    }
+                    sum.attempts = sum.attempts.saturating_add(refusal.attempts);
+                    sum.rejected = sum.rejected.saturating_add(1);
+                    sum.message = Some(refusal.message);
+                    rest = later;
+                    // The others may well be small.
+                    self.most = usize::MAX;
+                }
+                Err(refusal) => {
+                    let attempts = refusal.attempts.saturating_add(sum.attempts);
+                    return Err(Refusal { attempts, ..refusal });
+                }
+            }
+        }
+        Ok(sum)
+    }
+
+    fn part(&mut self, spans: &[Span], around: &Surroundings<'_>) -> Result<Accepted, Refusal> {
         let body = encode::request(spans, &self.resource).encode_to_vec();
         let until = around.clock.monotonic() + around.deadline;
         let mut attempts = 0;
@@ -267,6 +308,7 @@ async fn exchange(request: reqwest::RequestBuilder, now: DateTime<Utc>) -> Resul
     let message = format!("the receiver answered {} {reason}{said}", status.as_u16());
     let why = match status.as_u16() {
         429 | 502 | 503 | 504 => Why::Passing,
+        413 => Why::TooLarge,
         _ => Why::Final,
     };
     Err(Fault { message, why, after })

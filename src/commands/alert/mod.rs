@@ -94,6 +94,7 @@ fn change<T>(
     let (result, durable) = change(&mut record);
     if record != before {
         alerts.write(&record, durable).map_err(from_store)?;
+        cx.changed("`coord alert list` and `coord alert silence` show how things stand");
     }
     Ok(result)
 }

@@ -16,8 +16,10 @@ pub(super) fn read(cx: &mut Context) -> Result<Config> {
     let env = cx.env.clone();
     let (cache, _) = Dirs::cache(&env).ok_or_else(nowhere)?;
     let (state, _) = Dirs::claude(&env).ok_or_else(nowhere)?;
+    let store = store(cx)?;
     let settings = cx.settings()?;
     let mut config = Config::new(cache.join("claude"), state);
+    config.store = Some(store);
     config.backend = match settings.text_of(keys::CLAUDE_BACKEND)?.as_deref() {
         Some("api") => BackendChoice::Api,
         Some("cli") => BackendChoice::Cli,
@@ -78,6 +80,12 @@ pub(super) fn read(cx: &mut Context) -> Result<Config> {
     config.daily_budget = money(settings, keys::CLAUDE_DAILY_BUDGET)?;
     config.monthly_budget = money(settings, keys::CLAUDE_MONTHLY_BUDGET)?;
     Ok(config)
+}
+
+/// The project from which is asked, as the ledger names it.
+fn store(cx: &mut Context) -> Result<String> {
+    let dir = cx.place()?.dir;
+    Ok(dir.canonicalize().unwrap_or(dir).display().to_string())
 }
 
 fn money(settings: &Settings, at: usize) -> Result<Option<Usd>> {

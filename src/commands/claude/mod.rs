@@ -56,11 +56,14 @@ pub(super) fn standing(cx: &mut Context) -> Option<Result<State>> {
     Some(layer(cx).map(|claude| claude.state()))
 }
 
-/// What was asked so far, if anything ever was; looking leaves nothing behind.
+/// What was asked so far from this project, if anything ever was; looking leaves nothing behind. Lines
+/// from before projects were noted count everywhere.
 pub(super) fn ledger(cx: &mut Context) -> Vec<crate::client::claude::Line> {
-    let used = config::read(cx).is_ok_and(|config| config.state_dir.is_dir());
-    let layer = used.then(|| layer(cx).ok()).flatten();
-    layer.map(|claude| claude.ledger().lines()).unwrap_or_default()
+    let Ok(config) = config::read(cx) else { return Vec::new() };
+    let layer = config.state_dir.is_dir().then(|| layer(cx).ok()).flatten();
+    let mut lines = layer.map(|claude| claude.ledger().lines()).unwrap_or_default();
+    lines.retain(|line| line.store.is_none() || line.store == config.store);
+    lines
 }
 
 /// The cache of answers, if there is one that can be used; looking leaves nothing behind.

@@ -1,6 +1,6 @@
 //! The checks, one row each. Another one is a row and a function from a probe to a finding.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,13 +10,14 @@ use chrono::{DateTime, Utc};
 use super::measured::{self, Measured};
 use crate::commands::{Context, from_store};
 use crate::domain::health::{self, Finding, Level};
-use crate::domain::time::{Stamp, human_duration, parse_rfc3339};
+use crate::domain::time::{Stamp, human_duration, of_file, parse_rfc3339};
 use crate::domain::work::State;
 use crate::error::Error;
 use crate::output::plural;
 use crate::settings::Place;
 use crate::store::files::FileStore;
 use crate::store::{self, Store as _};
+use crate::sys::fs::{Access, Dir};
 use crate::sys::volume::{Volume, is_stopped, may_write, volume};
 use crate::sys::{Env, process};
 
@@ -348,19 +349,38 @@ fn quarantine(probe: &mut Probe) -> Finding {
     if let Err(finding) = probe.open() {
         return finding;
     }
-    let path = probe.path().map(|dir| dir.join("quarantine.jsonl")).unwrap_or_default();
-    let Ok(file) = std::fs::File::open(&path) else {
+    let name = "quarantine.jsonl";
+    let Some(dir) = probe.path().and_then(|dir| Dir::observe(dir).ok()) else {
         return Finding::ok("no line was ever moved aside");
     };
-    match BufReader::new(file).split(b'\n').take_while(Result::is_ok).count() {
+    let shown = dir.path().join(name).display().to_string();
+    // A pipe would hold us, and a device never end.
+    let file = match dir.file(name, Access::Read) {
+        Err(e) if e.is_not_found() => return Finding::ok("no line was ever moved aside"),
+        Err(e) => {
+            let why = std::iter::successors(Some(&e as &dyn std::error::Error), |e| e.source());
+            let why = why.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+            return Finding::warn(format!("it cannot be read: {why}"))
+                .todo("see what took its place; a repair writes there what it moves aside");
+        }
+        Ok(file) => file,
+    };
+    let whole = file.metadata().is_ok_and(|about| about.len() <= COUNTED);
+    let mut lines = BufReader::new(file.take(COUNTED)).split(b'\n').take_while(Result::is_ok);
+    match lines.by_ref().count() {
         0 => Finding::ok("no line was ever moved aside"),
         lines => {
-            let (lines, shown) = (plural(lines as u64, "line"), path.display());
-            Finding::warn(format!("a repair moved {lines} to `{shown}`"))
-                .todo("see what they were; remove the file when they are not needed")
+            let more = if whole { "" } else { "more than " };
+            let lines = plural(lines as u64, "line");
+            Finding::warn(format!("a repair moved {more}{lines} to `{shown}`")).todo(
+                "see what they were; `coord verify` holds the log against the file, so it stays",
+            )
         }
     }
 }
+
+/// How much of a file is counted line by line.
+const COUNTED: u64 = 16 << 20;
 
 fn index(probe: &mut Probe) -> Finding {
     on_store(probe, |store| {
@@ -375,7 +395,7 @@ fn index(probe: &mut Probe) -> Finding {
 fn clock(probe: &mut Probe) -> Finding {
     let written = probe.path().map(|dir: &Path| -> PathBuf { dir.join("work.jsonl") });
     let written = written.and_then(|log| log.metadata().ok()?.modified().ok());
-    let ahead = written.map(DateTime::<Utc>::from).map(|at| at - probe.now.wall);
+    let ahead = written.map(of_file).map(|at| at - probe.now.wall);
     let ahead = ahead.and_then(|ahead| ahead.to_std().ok()).unwrap_or_default();
     let found = health::clock(probe.now.wall.timestamp(), ahead, probe.now.boot != 0);
     match probe.open() {

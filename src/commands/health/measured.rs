@@ -31,6 +31,8 @@ pub(super) struct Measured {
 struct Noted {
     lately: Group,
     bad: u64,
+    /// What has the name of telemetry and is passed over, and why.
+    strange: Vec<String>,
     files: u64,
     bytes: u64,
 }
@@ -110,7 +112,8 @@ fn noted(cx: &mut Context) -> Result<Option<Noted>> {
     let mut lately = Group::default();
     let read = journal.operations(Some(window.from), &mut |op| lately.add(&op));
     let read = read.map_err(from_store)?;
-    Ok(Some(Noted { lately, bad: read.bad, files, bytes }))
+    let strange = journal.strange().map_err(from_store)?;
+    Ok(Some(Noted { lately, bad: read.bad, strange, files, bytes }))
 }
 
 /// How much of the error budget is left.
@@ -137,6 +140,10 @@ pub(super) fn telemetry(probe: &mut Probe) -> Finding {
         Ok(Some(noted)) => noted,
     };
     let off = if measured.on { "" } else { "; it is switched off" };
+    if !noted.strange.is_empty() {
+        return Finding::warn(noted.strange.join("; "))
+            .todo("move it aside: the next command begins a new file");
+    }
     if noted.files == 0 {
         return Finding::ok(format!("nothing is recorded{off}"));
     }

@@ -15,6 +15,7 @@ use crate::domain::time::{parse_duration, parse_rfc3339};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Format, Shape, plural};
 use crate::settings::keys::{self, Value};
+use crate::sys::input::{InputError, read_file};
 
 /// Compare key figures with their targets, from recorded data alone
 ///
@@ -300,7 +301,7 @@ fn targets(cx: &mut Context) -> Result<Targets> {
 }
 
 /// No report on coverage is larger.
-const LARGEST: u64 = 256 << 20;
+const LARGEST: usize = 256 << 20;
 
 fn coverage(file: &Path) -> Result<Coverage> {
     let shown = file.display();
@@ -314,10 +315,10 @@ fn coverage(file: &Path) -> Result<Coverage> {
             "lcov tracefiles are read, and JSON of `llvm-cov export`, `coverage json`, Istanbul and Cobertura",
         )
     };
-    let about = std::fs::metadata(file).map_err(failed)?;
-    if about.len() > LARGEST {
-        return Err(wrong(format!("it is larger than {} MiB", LARGEST >> 20)));
-    }
-    let bytes = std::fs::read(file).map_err(failed)?;
+    let bytes = read_file(file, LARGEST).map_err(|e| match e {
+        InputError::Io(source) => failed(source),
+        InputError::TooLarge(_) => wrong(format!("it is larger than {} MiB", LARGEST >> 20)),
+        InputError::NotPlain(_) => wrong(e.to_string()),
+    })?;
     Coverage::read(&String::from_utf8_lossy(&bytes)).map_err(|e| wrong(e.to_string()))
 }

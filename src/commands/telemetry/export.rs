@@ -66,7 +66,7 @@ fn gauges(text: &mut Exposition, seen: &Observed, lately: &Summary) {
     );
     for (command, group) in &lately.groups {
         if let Some(kib) = group.memory_kib {
-            text.sample(name, &[("command", command)], number(kib * 1024));
+            text.sample(name, &[("command", command)], number(kib.saturating_mul(1024)));
         }
     }
     if let Some(share) = lately.total.availability() {

@@ -185,7 +185,7 @@ impl Operations {
             lasting: group.lasting,
             lock_wait: Times::new(&group.lock_wait),
             cpu_s: group.cpu_us as f64 / 1e6,
-            memory_peak_bytes: group.memory_kib.map(|kib| kib * 1024),
+            memory_peak_bytes: group.memory_kib.map(|kib| kib.saturating_mul(1024)),
         }
     }
 }

@@ -213,7 +213,7 @@ impl Args {
                 let taken = client.send(&spans, &around);
                 let taken = taken.map_err(|refusal| failed(&address, &sent, &refusal))?;
                 sent.requests += u64::from(taken.attempts);
-                sent.rejected += taken.rejected;
+                sent.rejected = sent.rejected.saturating_add(taken.rejected);
                 let why = taken.message.map(|why| format!(": {why}")).unwrap_or_default();
                 if taken.rejected > 0 {
                     let spans = plural(taken.rejected, "span");
@@ -312,7 +312,7 @@ fn failed(address: &str, sent: &Sent, refusal: &Refusal) -> Error {
     let error =
         Error::new(kind, format!("cannot export to `{address}`: {}{tried}", refusal.message));
     let hint = match refusal.why {
-        Why::Final => {
+        Why::Final | Why::TooLarge => {
             "mend the address or the receiver; `--since` passes over older spans that it will never take"
         }
         _ => "try again later: it goes on where it stopped; `--deadline` waits longer",

@@ -17,7 +17,11 @@ pub(super) fn journal(cx: &mut Context) -> Result<Journal> {
     let dir = cx.place()?.dir;
     cx.settings()?;
     let journal = Journal::open(&dir, cx.flags.trust_dir).map_err(from_store)?;
-    journal.ok_or_else(|| from_store(crate::store::Error::Missing { dir }))
+    let journal = journal.ok_or_else(|| from_store(crate::store::Error::Missing { dir }))?;
+    for strange in journal.strange().map_err(from_store)? {
+        cx.ui.warning(&strange);
+    }
+    Ok(journal)
 }
 
 /// The operations on the store that an item was part of; none if there is no such item.

@@ -78,8 +78,8 @@ fn lcov(text: &str) -> Result<(u64, u64), CoverageError> {
             "LF" => sums.1 = rest.trim().parse().map_err(|_| bad(line))?,
             "LH" => sums.0 = rest.trim().parse().map_err(|_| bad(line))?,
             "end_of_record" if !single => {
-                covered += sums.0;
-                lines += sums.1;
+                covered = covered.saturating_add(sums.0);
+                lines = lines.saturating_add(sums.1);
             }
             _ => {}
         }
@@ -88,8 +88,8 @@ fn lcov(text: &str) -> Result<(u64, u64), CoverageError> {
         return Err(CoverageError::Form);
     }
     for ran in files.values().flat_map(BTreeMap::values) {
-        lines += 1;
-        covered += u64::from(*ran);
+        lines = lines.saturating_add(1);
+        covered = covered.saturating_add(u64::from(*ran));
     }
     Ok((covered, lines))
 }

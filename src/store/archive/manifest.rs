@@ -82,7 +82,8 @@ pub fn belongs(path: &str) -> Belongs {
         rest == ".jsonl" || (rest.starts_with(['.', '-']) && ends(name, ".jsonl"))
     };
     match dir {
-        "" if matches!(name, "work.jsonl" | "config.toml" | "quarantine.jsonl")
+        // With the telemetry goes how far it was sent.
+        "" if matches!(name, "work.jsonl" | "config.toml" | "quarantine.jsonl" | "export.json")
             || matches!(name, ".gitignore" | ".gitattributes")
             || name == TOTALS
             || rotated("ops")
@@ -90,7 +91,7 @@ pub fn belongs(path: &str) -> Belongs {
         {
             Belongs::Yes
         }
-        "" if matches!(name, "lock" | "lock.compact" | "checked.json" | "export.json") => {
+        "" if matches!(name, "lock" | "lock.compact" | "checked.json" | "export.lock") => {
             Belongs::No
         }
         "history" if name == "removed.json" => Belongs::Yes,
@@ -126,6 +127,7 @@ mod tests {
             "spans.1.jsonl",
             ".gitignore",
             "quarantine.jsonl",
+            "export.json",
         ] {
             assert_eq!(belongs(path), Belongs::Yes, "{path}");
         }

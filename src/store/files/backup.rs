@@ -27,6 +27,8 @@ const SMALL: u64 = 16 << 20;
 enum Source {
     /// The beginning of a file that is only appended to.
     Prefix(File),
+    /// A sealed log, opened when it is read: there may be more of them than a process may open files.
+    Sealed(String),
     /// All of a small one.
     Bytes(Vec<u8>),
 }
@@ -38,6 +40,8 @@ pub struct Picture {
     /// What lies in the state directory and was left out because nobody knows it.
     pub left_out: Vec<String>,
     sources: Vec<Source>,
+    /// The directory of sealed logs, where there are any.
+    history: Option<Dir>,
 }
 
 /// The beginning of a file, wherever others have it open.
@@ -64,12 +68,14 @@ impl Picture {
     }
 
     fn open(&self, at: usize) -> io::Result<Box<dyn Read>> {
+        let left = self.manifest.files[at].size;
         Ok(match &self.sources[at] {
-            Source::Prefix(file) => Box::new(Prefix {
-                file: file.try_clone()?,
-                at: 0,
-                left: self.manifest.files[at].size,
-            }),
+            Source::Prefix(file) => Box::new(Prefix { file: file.try_clone()?, at: 0, left }),
+            Source::Sealed(name) => {
+                let history = self.history.as_ref().ok_or(io::ErrorKind::NotFound)?;
+                let file = history.file(name, Access::Read).map_err(io::Error::other)?;
+                Box::new(Prefix { file, at: 0, left })
+            }
             Source::Bytes(bytes) => Box::new(Cursor::new(bytes.clone())),
         })
     }
@@ -109,7 +115,7 @@ impl FileStore {
             let at = rfc3339(self.options.clock.wall());
             let manifest = archive::manifest(&dir.to_string_lossy(), program, &at);
             let (left_out, sources) = (Vec::new(), Vec::new());
-            let mut picture = Picture { manifest, left_out, sources };
+            let mut picture = Picture { manifest, left_out, sources, history: None };
             if !self.logs_of(&moment, &mut picture)? {
                 continue;
             }
@@ -155,18 +161,18 @@ impl FileStore {
             other => Some(other.map_err(failure::open)?),
         };
         if let Some(history) = history {
-            for number in super::log::sealed(&history)? {
-                if number >= moment.segment {
-                    continue;
-                }
+            let names = super::log::sealed(&history)?;
+            picture.history = Some(history);
+            for number in names.into_iter().filter(|number| *number < moment.segment) {
                 let name = sealed_name(number);
-                let file = match history.file(&name, Access::Read) {
-                    Err(e) if e.is_not_found() => return Ok(false),
-                    other => other.map_err(failure::open)?,
+                let file = match picture.history.as_ref().map(|dir| dir.file(&name, Access::Read)) {
+                    Some(Err(e)) if e.is_not_found() => return Ok(false),
+                    Some(other) => other.map_err(failure::open)?,
+                    None => return Ok(false),
                 };
                 let size = file.metadata().map_err(|e| failed(&name, e))?.len();
                 let path = format!("{HISTORY}/{name}");
-                let added = picture.add(path.clone(), size, Source::Prefix(file));
+                let added = picture.add(path.clone(), size, Source::Sealed(name));
                 added.map_err(|e| failed(&path, e))?;
             }
         }

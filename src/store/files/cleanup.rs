@@ -16,7 +16,7 @@ use super::record::{Control, FORMAT, chain};
 use super::removed::{self, Removed};
 use super::session::Session;
 use super::{FileStore, compact, failure, log};
-use crate::domain::time::{human_duration, parse_rfc3339, rfc3339};
+use crate::domain::time::{human_duration, of_file, parse_rfc3339, rfc3339};
 use crate::domain::work::{Op, Status};
 use crate::store::journal::{self, Stream};
 use crate::store::{Result, alerts};
@@ -283,7 +283,7 @@ fn look(
     else {
         return;
     };
-    let Ok(changed) = about.modified().map(DateTime::<Utc>::from) else { return };
+    let Ok(changed) = about.modified().map(of_file) else { return };
     let old = (now - changed).to_std().unwrap_or_default();
     if age.is_some_and(|age| old <= age) {
         return;

@@ -147,7 +147,9 @@ impl Head {
 /// Inode, length and time of last change.
 pub(super) fn look(file: &File) -> io::Result<(u64, u64, u64)> {
     let meta = file.metadata()?;
-    let mtime = meta.mtime().unsigned_abs() * 1_000_000_000 + meta.mtime_nsec().unsigned_abs();
+    // Anybody can set it to anything.
+    let mtime = meta.mtime().unsigned_abs().wrapping_mul(1_000_000_000);
+    let mtime = mtime.wrapping_add(meta.mtime_nsec().unsigned_abs());
     Ok((meta.ino(), meta.len(), mtime))
 }
 

@@ -41,8 +41,12 @@ pub(super) struct Logs {
     history: OnceCell<Option<Dir>>,
     pub(super) live: File,
     pub(super) segment: u64,
+    /// The sealed logs that were read last, the latest at the end.
     opened: RefCell<Vec<(u32, File)>>,
 }
+
+/// How many sealed logs are open at once: there may be more of them than a process may open files.
+const OPEN: usize = 32;
 
 impl Logs {
     pub(super) fn new(dir: &Arc<Dir>, live: File, segment: u64) -> Self {
@@ -89,13 +93,21 @@ impl Logs {
             return read_line(&self.live, place);
         }
         let mut opened = self.opened.borrow_mut();
-        if let Some((_, file)) = opened.iter().find(|(segment, _)| *segment == place.segment) {
-            return read_line(file, place);
+        if let Some(at) = opened.iter().rposition(|(segment, _)| *segment == place.segment) {
+            let line = read_line(&opened[at].1, place);
+            if at + 1 < opened.len() {
+                let used = opened.remove(at);
+                opened.push(used);
+            }
+            return line;
         }
         let history = self.history().ok_or(io::ErrorKind::NotFound)?;
         let name = sealed_name(place.segment.into());
         let file = history.file(&name, Access::Read).map_err(io::Error::other)?;
         let line = read_line(&file, place);
+        if opened.len() == OPEN {
+            opened.remove(0);
+        }
         opened.push((place.segment, file));
         line
     }

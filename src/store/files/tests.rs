@@ -509,3 +509,36 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn many_sealed_logs_do_not_use_up_what_may_be_open() {
+    let mut bench = Bench::new();
+    let mut store = bench.store();
+    bench.add(&mut store, &["one"]);
+    let history = bench.path().join("history");
+    fs::create_dir_all(&history).unwrap();
+    // Each goes on where the one before it ended; the live log comes last.
+    let live = fs::read_to_string(bench.path().join("work.jsonl")).unwrap();
+    for segment in 1..=80 {
+        fs::write(history.join(format!("{segment:06}.jsonl")), &live).unwrap();
+    }
+    let header = "\"segment\":1";
+    fs::write(bench.path().join("work.jsonl"), live.replace(header, "\"segment\":81")).unwrap();
+    let open = || {
+        let all = fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
+        all.filter(|target| target.starts_with(&history) && *target != history).count()
+    };
+    let logs = store.logs().unwrap();
+    for segment in (1..=80).chain([80, 79, 1]) {
+        let first = logs.line(rows::Place { segment, at: 0, len: 0 }).unwrap();
+        assert!(first.starts_with(b"{\"coord\""));
+    }
+    assert!((1..=40).contains(&open()), "{}", open());
+    drop(logs);
+    let picture = store.picture("test").unwrap();
+    assert!(open() < 5, "{}", open());
+    let archive = picture.write(Vec::new()).unwrap();
+    assert!(archive.len() > 100);
+}

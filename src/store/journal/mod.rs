@@ -28,6 +28,7 @@ pub(super) use totals::{FILE as TOTALS, remove as remove_counted};
 
 use super::fields::Fields;
 use crate::domain::telemetry::Operation;
+use crate::domain::time::of_file;
 use crate::domain::trace::Span;
 use crate::sys::fs::{Access, Dir, OpenError};
 
@@ -67,7 +68,16 @@ impl Stream {
     #[must_use]
     pub fn is_former(self, name: &str) -> bool {
         let stamp = name.strip_prefix(self.stem()).and_then(|rest| rest.strip_suffix(".jsonl"));
-        stamp.is_some_and(|s| !s.is_empty() && s.bytes().all(|c| c.is_ascii_alphanumeric()))
+        // Two of one moment are told apart by letters behind it. What people put there is theirs.
+        let stamp = stamp.map(|stamp| stamp.trim_end_matches('a').as_bytes());
+        stamp.is_some_and(|stamp| {
+            let form = b"00000000T000000000000Z";
+            let fits = |(c, form): (&u8, &u8)| match form {
+                b'0' => c.is_ascii_digit(),
+                form => c == form,
+            };
+            stamp.len() == form.len() && stamp.iter().zip(form).all(fits)
+        })
     }
 }
 
@@ -160,7 +170,7 @@ fn remove_old(dir: &Dir, stream: Stream, keep: Duration, now: DateTime<Utc>) -> 
     let mut old = Vec::new();
     for name in names.iter().filter(|name| stream.is_former(name)) {
         let Ok(file) = dir.file(name, Access::Read) else { continue };
-        let changed: DateTime<Utc> = file.metadata()?.modified()?.into();
+        let changed = of_file(file.metadata()?.modified()?);
         if (now - changed).to_std().is_ok_and(|age| age > keep) {
             old.push(name.as_str());
         }

@@ -10,9 +10,10 @@ use serde::de::DeserializeOwned;
 
 use super::Stream;
 use crate::domain::telemetry::Operation;
+use crate::domain::time::of_file;
 use crate::domain::trace::Span;
 use crate::store::{Result, failure};
-use crate::sys::fs::{Access, Dir};
+use crate::sys::fs::{Access, Dir, OpenError};
 
 /// A line that is longer is none of ours.
 pub(super) const LONGEST: u64 = 1 << 20;
@@ -113,6 +114,27 @@ impl Journal {
         Ok(files)
     }
 
+    /// What has the name of telemetry and is passed over because it cannot be read, and why.
+    pub fn strange(&self) -> Result<Vec<String>> {
+        let names = self.dir.names().map_err(|source| failure::read(self.dir.path(), source))?;
+        let ours = |name: &str| Stream::ALL.iter().any(|s| s.file() == name || s.is_former(name));
+        let mut strange = Vec::new();
+        for name in names.iter().filter(|name| ours(name)) {
+            match self.dir.file(name, Access::Read) {
+                Err(OpenError::Insecure { why, .. }) => {
+                    strange.push(format!("`{name}` is passed over: {why}"));
+                }
+                Err(OpenError::Io { source, .. })
+                    if source.kind() != std::io::ErrorKind::NotFound =>
+                {
+                    strange.push(format!("`{name}` is passed over: {source}"));
+                }
+                _ => {}
+            }
+        }
+        Ok(strange)
+    }
+
     fn each<T: DeserializeOwned>(
         &self,
         stream: Stream,
@@ -127,7 +149,7 @@ impl Journal {
             let changed = changed.map_err(|source| failure::read(&path, source))?;
             // Nothing in it can be newer than its last change, give or take a clock that was set.
             let slack = chrono::TimeDelta::hours(1);
-            if since.is_some_and(|since| DateTime::<Utc>::from(changed) + slack < since) {
+            if since.is_some_and(|since| of_file(changed) + slack < since) {
                 continue;
             }
             lines(file, &path, &mut read, see)?;
@@ -162,11 +184,16 @@ pub(super) fn lines<T: DeserializeOwned>(
     }
 }
 
-/// Opens a file; nothing if it was removed meanwhile, or never there.
+/// Opens a file; nothing if it was removed meanwhile, was never there, or is none that we could have
+/// written: one such file must not keep all others from being read ([`Journal::strange`] tells of it).
 pub(super) fn open(dir: &Dir, name: &str) -> Result<Option<File>> {
     match dir.file(name, Access::Read) {
         Ok(file) => Ok(Some(file)),
-        Err(e) if e.is_not_found() => Ok(None),
+        Err(e) if e.is_not_found() || is_strange(&e) => Ok(None),
         Err(e) => Err(failure::open(e)),
     }
+}
+
+fn is_strange(e: &OpenError) -> bool {
+    matches!(e, OpenError::Insecure { .. }) || e.is_read_only()
 }

@@ -110,7 +110,17 @@ fn many_at_once_lose_and_mix_nothing_while_files_are_put_aside() {
 fn names_of_former_files() {
     let ops = Stream::Operations;
     assert!(ops.is_former("ops.20260102T030405000000Z.jsonl"));
-    for name in ["ops.jsonl", "ops..jsonl", "ops.20260102.json", "spans.20260102.jsonl"] {
+    assert!(ops.is_former("ops.20260102T030405000000Zaa.jsonl"), "the third of one moment");
+    for name in [
+        "ops.jsonl",
+        "ops..jsonl",
+        "ops.20260102.json",
+        "spans.20260102T030405000000Z.jsonl",
+        "ops.bak.jsonl",
+        "ops.aaa.jsonl",
+        "ops.20260102T030405Z.jsonl",
+        "ops.20260102T0304050000x0Z.jsonl",
+    ] {
         assert!(!ops.is_former(name), "{name}");
     }
 }

@@ -148,6 +148,7 @@ impl Run<'_, '_, '_> {
             at: rfc3339(claude.clock.wall()),
             call: self.id.clone(),
             command: self.ask.command.to_owned(),
+            store: claude.config.store.clone(),
             backend: Some(backend.name()),
             model: Some(model),
             number,

@@ -484,6 +484,7 @@ impl<'c, 'a, 'b> Run<'c, 'a, 'b> {
             at: rfc3339(self.claude.clock.wall()),
             call: self.id.clone(),
             command: self.ask.command.to_owned(),
+            store: self.claude.config.store.clone(),
             backend: None,
             model,
             number: u32::try_from(self.attempts.len()).unwrap_or(u32::MAX),
