@@ -42,6 +42,7 @@ pub(super) fn read(store: &FileStore, now: DateTime<Utc>) -> Result<Traces> {
     let mut known: HashSet<(String, String)> = HashSet::new();
     let mut children: BTreeMap<(String, String), Child> = BTreeMap::new();
     if let Some(journal) = Journal::open(path, trusted)? {
+        traces.notes.extend(journal.strange()?);
         journal.spans(None, &mut |span| {
             traces.spans += 1;
             let (trace, id) = (span.trace_id.to_string(), span.span_id.to_string());
