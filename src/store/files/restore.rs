@@ -3,7 +3,7 @@
 //! The backup is unpacked beside the state directory, made durable and checked; then it gets the name
 //! under which the old state shall be kept, and the two directories change places in one step of the
 //! file system. So at every moment the old state or the new one lies there, whole, and when the new one
-//! does, the old one has the name that is told. What is being filled holds a file named [`UNFINISHED`]
+//! does, the old one has the name that is told. What is being filled holds a file named `restoring`
 //! and is held by its restore; what a killed one leaves is held by nobody ([`leftovers`]).
 //!
 //! Before the change the old state is marked, under its lock, in the head of its index, which every
